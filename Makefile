@@ -1,0 +1,40 @@
+# make repro: from nothing to a tracked, evaluated, exported model. make help says the rest.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+READY := .venv/.ready
+# Stages that DVC starts as `python` find this environment's.
+export PATH := $(BIN):$(PATH)
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: help env repro test check ui clean
+
+help:  ## say what each target does
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+env: $(READY)  ## make the environment in .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "lmlab needs Python 3.11 to 3.13, found " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+repro: $(READY)  ## run the pipeline of conf/: params.yaml, dvc repro, MLflow, the numbers
+	@python -m pipelines.compose
+	@dvc repro
+	@python -m pipelines.track
+	@python -m pipelines.summary
+
+test: $(READY)  ## run the whole test suite
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
+
+check: $(READY)  ## format, lint and type check
+	@ruff format --check
+	@ruff check
+	@pyright
+
+ui: $(READY)  ## the MLflow UI on 127.0.0.1:5000
+	@python -m pipelines.ui
+
+clean:  ## remove what stages wrote outside DVC's cache; mlflow.db stays
+	rm -rf work data models

@@ -1,0 +1,126 @@
+"""Write params.yaml: conf/ composed by Hydra with overrides, checked before it is written.
+
+Example: python -m pipelines.compose model=gru training.max_steps=500
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lmlab.errors import InputError
+from lmlab.files import whole_file
+from lmlab.text import nearest
+from pipelines.command import run_command
+from pipelines.settings import SECTIONS, validate_params
+
+CONF = Path("conf")
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """conf/ composed with these Hydra overrides, as plain values.
+
+    Raises: InputError that names the override that does not fit and the nearest right one.
+    """
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        _check_overrides(overrides)
+        return _hydra_compose(overrides, resolve=True)
+
+
+def compose_base(overrides: Sequence[str]) -> dict[str, Any]:
+    """What the overrides of a sweep have in common: conf/ composed with those that name one value.
+
+    Raises: as `compose`, for every override.
+    """
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        parsed = _check_overrides(overrides)
+    return compose([str(one.input_line) for one in parsed if not one.is_sweep_override() and not one.is_hydra_override()])
+
+
+def _check_overrides(overrides: Sequence[str]) -> list[Any]:
+    """The parsed overrides; raises InputError for a key or choice that conf/ lacks. Inside a Hydra initialization."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise InputError(f"{str(error).splitlines()[0]}: write overrides as key=value") from None
+    groups = {path.relative_to(CONF).as_posix() for path in CONF.rglob("*") if path.is_dir()}
+    own = [one for one in parsed if not one.is_add() and not one.key_or_group.startswith("hydra")]
+    for one in own:
+        if one.key_or_group in groups:
+            _check_choice(one)
+    chosen = [str(one.input_line) for one in own if one.key_or_group in groups and not one.is_sweep_override()]
+    known = _keys(_hydra_compose(chosen, resolve=False))
+    for one in own:
+        key = one.key_or_group
+        if key not in groups and key not in known and not _inside_open_mapping(key, known):
+            raise InputError(f"{key}: there is no such setting; {nearest(key, known | set(SECTIONS))}")
+    return parsed
+
+
+def _hydra_compose(overrides: Sequence[str], *, resolve: bool) -> dict[str, Any]:
+    from hydra import compose as hydra_compose
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(hydra_compose("config", overrides=list(overrides)), resolve=resolve)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        with_overrides = f" with {' '.join(overrides)}" if overrides else ""
+        raise InputError(f"conf/ cannot be composed{with_overrides}: {error}") from None
+
+
+def _check_choice(override: Any) -> None:
+    group, value = override.key_or_group, override.value()
+    choices = {path.stem for path in (CONF / group).glob("*.yaml")}
+    names = override.sweep_string_iterator() if override.is_sweep_override() else [value]
+    for name in names:
+        if name is not None and str(name) not in choices:
+            raise InputError(f"{group}: there is no {group} called '{name}'; {nearest(str(name), choices)}")
+
+
+def _inside_open_mapping(key: str, known: set[str]) -> bool:
+    # source.splits and source.columns are null or mappings with keys of the user's.
+    return any(key.startswith(f"{name}.") for name in ("source.splits", "source.columns") if name in known)
+
+
+def _keys(values: Any, prefix: str = "") -> set[str]:
+    if not isinstance(values, dict):
+        return set()
+    found = {f"{prefix}{name}" for name in values}
+    return found.union(*(_keys(inner, f"{prefix}{name}.") for name, inner in values.items()))
+
+
+def params_text(params: dict[str, Any]) -> str:
+    """The text of params.yaml, as `dvc exp run` writes it too."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(params))
+
+
+def main() -> int:
+    """Write params.yaml in the working folder."""
+    summary, _, example = (__doc__ or "").strip().partition("\n\n")
+    parser = argparse.ArgumentParser(prog="python -m pipelines.compose", description=summary, epilog=example)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, such as model=lstm")
+    params = compose(parser.parse_args().overrides)
+    validate_params(params)
+    text = params_text(params)
+    path = Path("params.yaml")
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+        print(f"wrote {path}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

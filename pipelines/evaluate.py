@@ -1,0 +1,7 @@
+"""The stage evaluate as a command: python -m pipelines.evaluate --help."""
+
+from pipelines.command import run_command
+from pipelines.stages import stage_command
+
+if __name__ == "__main__":
+    run_command(lambda: stage_command("evaluate"))

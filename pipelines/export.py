@@ -1,0 +1,7 @@
+"""The stage export as a command: python -m pipelines.export --help."""
+
+from pipelines.command import run_command
+from pipelines.stages import stage_command
+
+if __name__ == "__main__":
+    run_command(lambda: stage_command("export"))

@@ -1,0 +1,33 @@
+"""Fill MLflow in with the run that the project's reports tell of, where the store lacks it or a part of it.
+
+Example: python -m pipelines.track
+"""
+
+import argparse
+from pathlib import Path
+
+from lmlab.config import read_params
+from lmlab.files import SEAL_NAME, read_json
+from lmlab.tracking.fill import track
+from pipelines.command import run_command
+from pipelines.settings import validate_params
+from pipelines.tracked import PROJECT_FILES, run_files, run_identity, run_name
+
+
+def main() -> int:
+    """Fill in the run of params.yaml and reports/, and say what was done."""
+    summary, _, example = (__doc__ or "").strip().partition("\n\n")
+    argparse.ArgumentParser(prog="python -m pipelines.track", description=summary, epilog=example).parse_args()
+    project = Path.cwd()
+    params = read_params(project / "params.yaml")
+    validate_params(params)
+    source_digest = read_json(project / PROJECT_FILES["tokens"] / SEAL_NAME)["source"]
+    identity = run_identity(project, params, source_digest, name=run_name(params), parent=None)
+    paths = {name: project / path for name, path in PROJECT_FILES.items()}
+    done = track(project, identity, run_files(paths))
+    print(f"MLflow run {done.run_id}: {'filled in ' + ', '.join(done.logged) if done.logged else 'complete already'}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

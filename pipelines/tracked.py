@@ -1,0 +1,91 @@
+"""Stages as parts of a run in MLflow: found by its fingerprint, whichever process the stage runs in."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmlab.files import SEAL_NAME, read_json
+from lmlab.tracking.fill import RunFiles, fill
+from lmlab.tracking.identity import RunIdentity
+from lmlab.text import digest_of
+from lmlab.tracking.run import state_after, tracked_run
+from lmlab.tracking.sweep import close_sweep, open_sweep
+from pipelines.settings import tracked
+from pipelines.stages import Stage
+from pipelines.workspace import run_fingerprint, stage_fingerprints
+
+PROJECT_FILES = {
+    "records": "data/records",
+    "tokens": "data/tokens",
+    "cleaning": "reports/cleaning.json",
+    "encoding": "reports/encoding.json",
+    "training": "reports/training.json",
+    "history": "reports/history.csv",
+    "evaluation": "reports/evaluation.json",
+    "plots": "reports/plots",
+    "predictions": "data/predictions.parquet",
+    "export": "models/export",
+    "export_report": "reports/export.json",
+    "html": "reports/report.html",
+}
+"""Where dvc.yaml lets the stages write; a test compares."""
+
+
+def run_identity(
+    project: Path, params: Mapping[str, Any], source_digest: str, *, name: str, parent: str | None
+) -> RunIdentity:
+    """The run that these settings, this code and this source content make."""
+    fingerprints = stage_fingerprints(project, params, source_digest)
+    return RunIdentity(run_fingerprint(fingerprints), name, tracked(params), source_digest, parent)
+
+
+def run_name(params: Mapping[str, Any]) -> str:
+    """What tells a run from its neighbours: task, model and seed."""
+    return f"{params['task']['name']} {params['model']['name']} seed={params['seed']}"
+
+
+def run_files(paths: Mapping[str, Path]) -> RunFiles:
+    """The files of a run by the names of stage paths; what is not there is left out."""
+    present = {name: path for name, path in paths.items() if path.exists()}
+    html = present.pop("html", None)
+    known = {name: present.get(name) for name in RunFiles._fields}
+    return RunFiles(**{**known, "report_html": html})
+
+
+def run_tracked_stage(
+    stage: Stage, params: Mapping[str, Any], settings: Mapping[str, Any], paths: Mapping[str, Path]
+) -> None:
+    """Run a stage in the project's own folders, as a part of its run."""
+    project = Path.cwd()
+    source_digest = read_json(project / PROJECT_FILES["tokens"] / SEAL_NAME)["source"]
+    identity = run_identity(project, params, source_digest, name=run_name(params), parent=None)
+    with tracked_run(project, identity) as run:
+        stage.call(settings, paths, run)
+        written = {name: path for name, path in paths.items() if name in stage.outputs._fields}  # type: ignore[attr-defined]
+        inputs = {name: project / PROJECT_FILES[name] for name in ("records", "tokens", "cleaning", "encoding")}
+        fill(run, run_files({**inputs, **written}))
+
+
+@dataclass
+class Sweep:
+    """A parent run, without an id where no store takes it, and the names of its failed jobs."""
+
+    run_id: str | None
+    failed: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def tracked_sweep(project: Path, overrides: Sequence[str], base: Mapping[str, Any]) -> Iterator[Sweep]:
+    """The sweep's parent run while the block works; FINISHED, FAILED or KILLED after it."""
+    name = "sweep " + " ".join(overrides)
+    fingerprint = digest_of([sorted(overrides), tracked(base)])
+    sweep = Sweep(open_sweep(project, name=name, fingerprint=fingerprint, settings={"overrides": " ".join(overrides)}))
+    try:
+        yield sweep
+    except BaseException as error:
+        close_sweep(project, sweep.run_id, state=state_after(error), summary={})
+        raise
+    summary = {"failed_jobs": len(sweep.failed), "failed": sweep.failed}
+    close_sweep(project, sweep.run_id, state="FAILED" if sweep.failed else "FINISHED", summary=summary)

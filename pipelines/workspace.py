@@ -1,0 +1,85 @@
+"""Where stages of `pipelines.run` write: a folder for each stage's fingerprint, shared by all jobs that need it.
+
+    work/clean-1f0c.../   records/ cleaning.json
+    work/encode-77ab.../  tokenizer/ tokens/ encoding.json
+    ...
+
+A stage's fingerprint is the digest of everything that decides its outputs: its settings, its code, the pinned
+libraries, the source's content, and the fingerprint of the stage before.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lmlab.config import read_params
+from lmlab.files import file_digest
+from lmlab.text import digest_of
+
+FILE_NAMES = {
+    "records": "records",
+    "cleaning": "cleaning.json",
+    "tokenizer": "tokenizer",
+    "tokens": "tokens",
+    "encoding": "encoding.json",
+    "bundle": "bundle",
+    "history": "history.csv",
+    "training": "training.json",
+    "evaluation": "evaluation.json",
+    "predictions": "predictions.parquet",
+    "plots": "plots",
+    "export": "export",
+    "export_report": "export.json",
+    "html": "report.html",
+    "markdown": "report.md",
+}
+"""What each path of a stage is called on disk."""
+
+CHECKPOINTS = "checkpoints"
+SHORT = 16
+
+
+@cache
+def pipeline_file(project: Path) -> dict[str, Any]:
+    """The stages of dvc.yaml."""
+    return read_params(project / "dvc.yaml")["stages"]
+
+
+def stage_fingerprints(project: Path, params: Mapping[str, Any], source_digest: str) -> dict[str, str]:
+    """The fingerprint of each stage in order, from the composed settings and the source's content."""
+    fingerprints: dict[str, str] = {}
+    before = source_digest
+    for name, stage in pipeline_file(project).items():
+        sections = {section: params[section] for section in stage.get("params", [])}
+        before = digest_of([name, sections, _code_digest(project, name), before])
+        fingerprints[name] = before
+    return fingerprints
+
+
+@cache
+def _code_digest(project: Path, stage: str) -> str:
+    """The digest of the code and pins that dvc.yaml names as the stage's dependencies."""
+    paths = [project / dep for dep in pipeline_file(project)[stage]["deps"] if _is_code(dep)]
+    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    kept = [file for file in files if file.is_file() and "__pycache__" not in file.parts]
+    return digest_of({file.relative_to(project).as_posix(): file_digest(file) for file in kept})
+
+
+def _is_code(dependency: str) -> bool:
+    return dependency == "constraints.txt" or dependency.startswith("src/")
+
+
+def run_fingerprint(fingerprints: Mapping[str, str]) -> str:
+    """The fingerprint of the experiment: that of its last stage that decides a number."""
+    return fingerprints["export"]
+
+
+def stage_folder(project: Path, name: str, fingerprint: str) -> Path:
+    """Where the stage with this fingerprint writes."""
+    return project / "work" / f"{name}-{fingerprint[:SHORT]}"
+
+
+def checkpoints_folder(project: Path, fingerprints: Mapping[str, str]) -> Path:
+    """Where a training keeps its resume checkpoints: outside DVC's outputs, which DVC deletes before a stage."""
+    return project / "work" / f"{CHECKPOINTS}-{fingerprints['train'][:SHORT]}"

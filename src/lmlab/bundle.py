@@ -1,0 +1,71 @@
+"""A bundle: model, tokenizer and their settings in one folder, loaded without running any code from it.
+
+    model.safetensors  tokenizer.json  config.json  seal.json
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lmlab.config import validate
+from lmlab.data.tokenizer import Tokenizer
+from lmlab.errors import InputError
+from lmlab.files import check_seal, read_json, write_json, write_seal
+from lmlab.models import MODELS
+
+if TYPE_CHECKING:
+    from lmlab.models.architectures.language_model import LanguageModel
+
+WEIGHTS_NAME = "model.safetensors"
+CONFIG_NAME = "config.json"
+
+
+class Bundle(NamedTuple):
+    """A loaded bundle; the model is in evaluation mode on the CPU."""
+
+    model: "LanguageModel"
+    tokenizer: Tokenizer
+    config: dict
+
+
+def build_model(settings: dict, *, vocabulary_size: int, path: str) -> "LanguageModel":
+    """A model with fresh weights from plain settings found at this path."""
+    part = MODELS.get(str(settings.get("name")))
+    return part.build(validate(part.settings, settings, path=path), vocabulary_size=vocabulary_size)
+
+
+def save_bundle(folder: Path, model: "LanguageModel", tokenizer: Tokenizer, *, settings: dict, facts: dict) -> None:
+    """Write a sealed bundle into an existing folder; `settings` build the model again, `facts` are kept beside."""
+    from safetensors.torch import save_file
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
+    save_file(weights, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    tokenizer.save(folder)
+    config = {"format": 1, "model": settings, "vocabulary_size": tokenizer.vocabulary_size, **facts}
+    write_json(folder / CONFIG_NAME, config)
+    write_seal(folder, {"stage": "train"})
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """The bundle of a folder.
+
+    Raises: InputError if a file is missing, was changed, or does not fit the others.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    check_seal(folder)
+    config = read_json(folder / CONFIG_NAME)
+    tokenizer = Tokenizer.load(folder)
+    if tokenizer.vocabulary_size != config["vocabulary_size"]:
+        raise InputError(
+            f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, "
+            f"the model was trained with {config['vocabulary_size']}: take both from one bundle"
+        )
+    path = str(folder / CONFIG_NAME)
+    model = build_model(config["model"], vocabulary_size=config["vocabulary_size"], path=f"{path}: model")
+    try:
+        weights = load_file(folder / WEIGHTS_NAME)
+        model.load_state_dict(weights)
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(f"{folder / WEIGHTS_NAME} does not hold this model's weights: {error}") from None
+    return Bundle(model.eval(), tokenizer, config)

@@ -1,0 +1,201 @@
+"""Line and bar charts as SVG text, decided by their data to the byte; they follow a light or dark page.
+
+Drawn by hand rather than by matplotlib: no import of a second, no fonts or versions that change the bytes, and
+the text stays text.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+from xml.sax.saxutils import escape, quoteattr
+
+WIDTH = 540
+LINE_HEIGHT = 300
+BAR_HEIGHT = 30
+# Average width of a character of the 13 px sans serif that labels are set in, on the safe side.
+CHARACTER_WIDTH = 7.2
+
+STYLE = """
+.chart{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+.chart text{fill:#3d444d}.chart .title{font-weight:600;fill:#1f2328}.chart .grid{stroke:#d8dee4;stroke-width:1}
+.chart .line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
+.chart .s0{stroke:#1f6fb4}.chart .s1{stroke:#c9510c}.chart .s2{stroke:#2c8a4b}.chart .s3{stroke:#8250a8}
+.chart .f0{fill:#1f6fb4}.chart .f1{fill:#c9510c}.chart .f2{fill:#2c8a4b}.chart .f3{fill:#8250a8}
+.chart .other{fill:#a9b4c0}.chart .interval{stroke:#1f2328;stroke-width:1.6}
+@media (prefers-color-scheme:dark){.chart text{fill:#b6c0cb}.chart .title{fill:#e6edf3}.chart .grid{stroke:#343b44}
+.chart .s0{stroke:#6cb6ff}.chart .s1{stroke:#f69d50}.chart .s2{stroke:#6bc46d}.chart .s3{stroke:#c6a0e8}
+.chart .f0{fill:#4c9be8}.chart .f1{fill:#f69d50}.chart .f2{fill:#6bc46d}.chart .f3{fill:#c6a0e8}
+.chart .other{fill:#5a6673}.chart .interval{stroke:#e6edf3}}
+"""
+
+
+class Point(NamedTuple):
+    """A point of a line."""
+
+    x: float
+    y: float
+
+
+class Line(NamedTuple):
+    """A named line through points with rising x."""
+
+    name: str
+    points: Sequence[Point]
+
+
+class Bar(NamedTuple):
+    """A labelled number, with its interval where it has one; the chart is about the bars that are `is_main`."""
+
+    label: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    is_main: bool = False
+
+
+class _Scale(NamedTuple):
+    """From values between `low` and `high` to places between `begin` and `end`."""
+
+    low: float
+    high: float
+    begin: float
+    end: float
+    is_log: bool
+
+    def place(self, value: float) -> float:
+        low, high, value = (math.log(x) if self.is_log else x for x in (self.low, self.high, value))
+        return self.begin + (value - low) / (high - low) * (self.end - self.begin)
+
+
+def line_chart(
+    lines: Sequence[Line], *, title: str, x_label: str, y_label: str, log_x: bool = False, markers: bool = False
+) -> str:
+    """An SVG of the lines over common axes; with `log_x` every x is above 0."""
+    points = [point for line in lines for point in line.points]
+    xs, ys = [point.x for point in points] or [1.0], [point.y for point in points] or [0.0]
+    low, high = _widened(min(ys), max(ys))
+    y_ticks = linear_ticks(low, high)
+    left = 24 + CHARACTER_WIDTH * max(len(tick_text(tick)) for tick in y_ticks)
+    x_low, x_high = (min(xs), max(xs)) if max(xs) > min(xs) else (min(xs), min(xs) * 2 or 1.0)
+    across = _Scale(x_low, x_high, left, WIDTH - 16, log_x)
+    up = _Scale(min(low, y_ticks[0]), max(high, y_ticks[-1]), LINE_HEIGHT - 46, 58, False)
+    x_ticks = log_ticks(x_low, x_high) if log_x else linear_ticks(x_low, x_high)
+    return _svg(
+        LINE_HEIGHT,
+        title,
+        [
+            *(_across_line(up.place(tick), across, tick_text(tick)) for tick in y_ticks),
+            *(
+                _text(across.place(tick), LINE_HEIGHT - 28, tick_text(tick), anchor="middle")
+                for tick in x_ticks
+                if x_low <= tick <= x_high
+            ),
+            _text((left + WIDTH - 16) / 2, LINE_HEIGHT - 8, x_label, anchor="middle"),
+            _text(0, 42, y_label),
+            *(_polyline(line, across, up, number, markers=markers) for number, line in enumerate(lines)),
+            *(_legend(lines) if len(lines) > 1 else []),
+        ],
+    )
+
+
+def bar_chart(bars: Sequence[Bar], *, title: str, x_label: str) -> str:
+    """An SVG of horizontal bars from 0 on, each with its number, and its interval where it has one."""
+    left = min(16 + CHARACTER_WIDTH * max((len(bar.label) for bar in bars), default=0), WIDTH / 2)
+    highest = max([bar.value if bar.high is None else bar.high for bar in bars], default=0.0)
+    across = _Scale(0, highest or 1.0, left, WIDTH - 64, False)
+    bottom = 38 + BAR_HEIGHT * len(bars)
+    parts = []
+    for number, bar in enumerate(bars):
+        parts += _bar(bar, across, top=36 + BAR_HEIGHT * number)
+    parts.append(_text(left, bottom + 16, x_label))
+    return _svg(bottom + 26, title, parts)
+
+
+def linear_ticks(low: float, high: float) -> list[float]:
+    """About five round numbers that span low to high from the inside."""
+    step = _round_step((high - low) / 5)
+    first = math.ceil(low / step - 1e-9)
+    return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of two, spaced so that at most ten stand between low and high."""
+    first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
+    return [2.0**exponent for exponent in range(first, last + 1, max(1, math.ceil((last - first) / 9)))]
+
+
+def tick_text(value: float) -> str:
+    """The number as short as it can be: 0.25, 12, 4096, 20k, 1.5M."""
+    for bound, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= bound:
+            scale = 1e3 if unit == "k" else bound
+            return f"{value / scale:.6g}{unit}"
+    return f"{round(value, 10):.6g}"
+
+
+def _round_step(step: float) -> float:
+    magnitude = 10.0 ** math.floor(math.log10(step))
+    return magnitude * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= step * 0.999)
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    margin = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
+    return low - margin, high + margin
+
+
+def _svg(height: float, title: str, parts: Sequence[str]) -> str:
+    box = f'viewBox="0 0 {WIDTH} {_number(height)}" width="{WIDTH}" height="{_number(height)}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" {box} role="img" aria-label={quoteattr(title)}>'
+    body = "\n".join(parts)
+    return f"{head}\n<style>{STYLE}</style>\n{_text(0, 18, title, kind='title')}\n{body}\n</svg>\n"
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "label") -> str:
+    return f'<text class="{kind}" x="{_number(x)}" y="{_number(y)}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _across_line(y: float, across: _Scale, label: str) -> str:
+    ends = f'x1="{_number(across.begin)}" x2="{_number(across.end)}" y1="{_number(y)}" y2="{_number(y)}"'
+    return f'<line class="grid" {ends}/>' + _text(across.begin - 8, y + 4.5, label, anchor="end")
+
+
+def _polyline(line: Line, across: _Scale, up: _Scale, number: int, *, markers: bool) -> str:
+    places = [(_number(across.place(point.x)), _number(up.place(point.y))) for point in line.points]
+    path = f'<polyline class="line s{number % 4}" points="{" ".join(f"{x},{y}" for x, y in places)}"/>'
+    dots = (f'<circle class="f{number % 4}" cx="{x}" cy="{y}" r="3.4"/>' for x, y in places)
+    return path + ("".join(dots) if markers else "")
+
+
+def _legend(lines: Sequence[Line]) -> list[str]:
+    parts, x = [], float(WIDTH - 16)
+    for number, line in reversed(list(enumerate(lines))):
+        x -= CHARACTER_WIDTH * len(line.name)
+        parts.append(_text(x, 42, line.name))
+        parts.append(f'<line class="line s{number % 4}" x1="{_number(x - 24)}" x2="{_number(x - 6)}" y1="38" y2="38"/>')
+        x -= 40
+    return parts
+
+
+def _bar(bar: Bar, across: _Scale, *, top: float) -> list[str]:
+    middle = top + BAR_HEIGHT / 2 - 2
+    end = across.place(bar.value)
+    size = f'x="{_number(across.begin)}" y="{_number(top)}" width="{_number(end - across.begin)}"'
+    parts = [
+        _text(across.begin - 8, middle + 4.5, bar.label, anchor="end"),
+        f'<rect class="{"f0" if bar.is_main else "other"}" {size} height="{BAR_HEIGHT - 8}" rx="2"/>',
+    ]
+    if bar.low is not None and bar.high is not None:
+        low, end = across.place(bar.low), across.place(bar.high)
+        parts.append(f'<path class="interval" d="{_whisker(low, end, middle)}"/>')
+    parts.append(_text(end + 7, middle + 4.5, f"{bar.value:.3f}"))
+    return parts
+
+
+def _whisker(low: float, high: float, y: float) -> str:
+    low_text, high_text, top, bottom = _number(low), _number(high), _number(y - 5), _number(y + 5)
+    ends = f"M{low_text} {top}V{bottom}M{high_text} {top}V{bottom}"
+    return f"M{low_text} {_number(y)}H{high_text}{ends}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

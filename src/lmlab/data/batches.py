@@ -1,0 +1,115 @@
+"""Which tokens batch number s holds: a pure function of the seed and s (the batch law of training).
+
+Two orders over the one stream of a split's tokens, each row `time` tokens long:
+
+    shuffled     the stream is cut into windows, in another order each pass
+    contiguous   the stream is cut into as many lanes as rows; row i of batch s + 1 goes on where row i of
+                 batch s ended, so that a recurrent state can be carried
+                     lane 0  |batch 0|batch 1|batch 2|...
+                     lane 1  |batch 0|batch 1|batch 2|...
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmlab.data.store import TokenStore
+from lmlab.errors import InputError
+
+IGNORED = -100
+"""The target that a loss leaves out."""
+
+
+class Batch(NamedTuple):
+    """Rows of tokens and the tokens to predict after each."""
+
+    inputs: NDArray[np.int64]
+    """(rows, time)"""
+    targets: NDArray[np.int64]
+    """(rows, time); IGNORED where nothing is to be predicted."""
+    goes_on: bool
+    """Whether each row goes on where the same row of the batch before ended."""
+
+
+class BatchPlan:
+    """All batches of a training, by number."""
+
+    def __init__(
+        self, tokens: NDArray[np.unsignedinteger], *, rows: int, time: int, contiguous: bool, seed: int
+    ) -> None:
+        self._tokens = tokens
+        self._rows, self._time = rows, time
+        self._contiguous = contiguous
+        self._seed = seed
+        # A window needs the token before its first target as its first input.
+        num_windows = (len(tokens) - 1) // time
+        if num_windows < rows:
+            raise InputError(
+                f"the training split has {len(tokens)} tokens, fewer than one batch of {rows} x {time} needs: "
+                "give more text, or lower training.batch_rows or training.sequence_length"
+            )
+        self.batches_per_pass = num_windows // rows
+        self._order_of_pass: tuple[int, NDArray[np.int64]] | None = None
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Predicted tokens in each batch."""
+        return self._rows * self._time
+
+    def batch(self, number: int) -> Batch:
+        """Batch number `number`, counted from 0 over all passes."""
+        pass_number, index = divmod(number, self.batches_per_pass)
+        starts = self._lane_starts(pass_number, index) if self._contiguous else self._window_starts(pass_number, index)
+        positions = starts[:, None] + np.arange(self._time + 1)[None, :]  # (rows, time + 1)
+        rows = self._tokens[positions].astype(np.int64)
+        return Batch(rows[:, :-1], rows[:, 1:], goes_on=self._contiguous and index > 0)
+
+    def _window_starts(self, pass_number: int, index: int) -> NDArray[np.int64]:
+        windows = self._shuffled(pass_number)[index * self._rows : (index + 1) * self._rows]
+        return windows * self._time + self._shift(pass_number)
+
+    def _lane_starts(self, pass_number: int, index: int) -> NDArray[np.int64]:
+        lanes = np.arange(self._rows, dtype=np.int64) * self.batches_per_pass
+        return (lanes + index) * self._time + self._shift(pass_number)
+
+    def _shuffled(self, pass_number: int) -> NDArray[np.int64]:
+        if self._order_of_pass is None or self._order_of_pass[0] != pass_number:
+            order = self._generator(pass_number).permutation(self.batches_per_pass * self._rows)
+            self._order_of_pass = (pass_number, order)
+        return self._order_of_pass[1]
+
+    def _shift(self, pass_number: int) -> int:
+        """Tokens left out at the start of the stream, so that each pass cuts it elsewhere."""
+        spare = len(self._tokens) - 1 - self.batches_per_pass * self._rows * self._time
+        return int(self._generator(pass_number, 1).integers(spare + 1))
+
+    def _generator(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, *key])
+
+
+class ValidationText(NamedTuple):
+    """The part of a split that training measures itself on, as lanes of one stream."""
+
+    inputs: NDArray[np.int64]
+    """(lanes, time)"""
+    targets: NDArray[np.int64]
+    """(lanes, time)"""
+    num_bytes: int
+    """UTF-8 bytes of the text that the targets are."""
+
+
+def validation_text(store: TokenStore, *, max_tokens: int, lanes: int, separator_id: int) -> ValidationText:
+    """Records spread evenly over the split, up to max_tokens, as `lanes` rows of consecutive text."""
+    step = max(1, -(-len(store.tokens) // max_tokens))
+    chosen = range(step // 2, store.num_records, step) if store.num_records > step else range(store.num_records)
+    stream = np.concatenate([np.asarray(store.record(index), dtype=np.int64) for index in chosen])
+    lanes = min(lanes, len(stream))
+    time = -(-len(stream) // lanes)
+    padded = lanes * time
+    inputs = np.full(padded, separator_id, dtype=np.int64)
+    targets = np.full(padded, IGNORED, dtype=np.int64)
+    targets[: len(stream)] = stream
+    inputs[1 : len(stream)] = stream[:-1]
+    num_bytes = int(sum(store.target_bytes[index] for index in chosen))
+    return ValidationText(inputs.reshape(lanes, time), targets.reshape(lanes, time), num_bytes)

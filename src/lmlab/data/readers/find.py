@@ -1,0 +1,87 @@
+"""The files that a path, a folder or a glob names."""
+
+import glob
+from pathlib import Path
+from typing import NamedTuple
+
+from lmlab.errors import InputError
+from lmlab.text import nearest
+
+PLAIN = (".txt", ".md")
+TABLES = (".jsonl", ".csv", ".tsv", ".parquet")
+COMPRESSIONS = (".gz", ".zst")
+# A parquet file compresses its own pages.
+SUFFIXES = (*PLAIN, *TABLES, *(kind + packed for kind in (*PLAIN, *TABLES[:-1]) for packed in COMPRESSIONS))
+
+
+class InputFile(NamedTuple):
+    """A file and its name relative to the folder that was named, the same wherever the folder lies."""
+
+    name: str
+    path: Path
+
+
+def kind_of(path: Path) -> str:
+    """The format's extension, without that of the compression.
+
+    Raises: InputError if no reader knows it.
+    """
+    name = path.name.lower()
+    if not name.endswith(SUFFIXES):
+        raise InputError(f"{path}: files of this kind cannot be read; allowed: {' '.join(SUFFIXES)}")
+    for compression in COMPRESSIONS:
+        name = name.removesuffix(compression)
+    return Path(name).suffix
+
+
+def find_files(location: str, *, key: str) -> list[InputFile]:
+    """The files that the setting `key` names: a file, all readable ones below a folder, or a glob's; by name.
+
+    Raises: InputError if there is none, or a file that was named itself is empty or of an unknown kind.
+    """
+    path = Path(location)
+    if path.is_file():
+        kind_of(path)
+        if path.stat().st_size == 0:
+            raise InputError(f"{key}: {path} is empty; name a file with text")
+        return [InputFile(path.name, path)]
+    if path.is_dir():
+        return _of_folder(path, sorted(path.rglob("*")), key)
+    if glob.has_magic(location):
+        folder = _fixed_part(path)
+        return _of_folder(folder, sorted(Path(found) for found in glob.glob(location, recursive=True)), key)
+    raise InputError(f"{key}: {path} does not exist; {_nearest_existing(path)}")
+
+
+def _of_folder(folder: Path, paths: list[Path], key: str) -> list[InputFile]:
+    files = [
+        InputFile(path.relative_to(folder).as_posix(), path)
+        for path in paths
+        if path.name.lower().endswith(SUFFIXES)
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    if not files:
+        raise InputError(f"{key}: no readable file in {folder}; readable are {' '.join(SUFFIXES)}")
+    if all(file.path.stat().st_size == 0 for file in files):
+        raise InputError(f"{key}: every file in {folder} is empty; name files with text")
+    return sorted(files)
+
+
+def _fixed_part(pattern: Path) -> Path:
+    parts = []
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return Path(*parts) if parts else Path()
+
+
+def _nearest_existing(path: Path) -> str:
+    missing = path
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    names = [entry.name for entry in missing.parent.iterdir()][:1000]
+    if not names:
+        return f"{missing.parent} is empty"
+    return f"in {missing.parent}: {nearest(missing.name, names)}"

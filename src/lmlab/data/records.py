@@ -1,0 +1,130 @@
+"""Records as Arrow: a spool of shards on disk while they are cleaned, a parquet file for each split after that.
+
+Columns of a parquet file: id, document (consecutive rows with the same number are the pieces, in order, of one
+long document), then the text fields. Nothing here holds more than a shard in memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# A shard is mapped into memory as a whole while it is read, and let go after that.
+SHARD_BYTES = 32 << 20
+# Rows of one parquet row group: enough to compress well, few enough to read a group at a time.
+ROW_GROUP_BYTES = 16 << 20
+
+
+def spool_schema(fields: Sequence[str]) -> pa.Schema:
+    """Columns of a spooled table; `piece` counts the pieces of a document from 0."""
+    return pa.schema([("id", pa.string()), ("document", pa.int64()), ("piece", pa.int64()), *_texts(fields)])
+
+
+def record_schema(fields: Sequence[str]) -> pa.Schema:
+    """Columns of records/*.parquet."""
+    return pa.schema([("id", pa.string()), ("document", pa.int64()), *_texts(fields)])
+
+
+def _texts(fields: Sequence[str]) -> list[tuple[str, pa.DataType]]:
+    return [(field, pa.string()) for field in fields]
+
+
+class Spool:
+    """Tables written one after another into shards below a folder, and read back shard by shard."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._held: list[pa.Table] = []
+        self._held_bytes = 0
+        self._num_shards = 0
+        self.num_rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows at the end."""
+        self._held.append(table)
+        self._held_bytes += table.nbytes
+        self.num_rows += table.num_rows
+        if self._held_bytes >= SHARD_BYTES:
+            self._write_shard()
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Every row in the order of writing, a shard at a time."""
+        from datasets import Dataset
+
+        self._write_shard()
+        for number in range(self._num_shards):
+            yield Dataset.from_file(str(self._path(number))).with_format("arrow")[:]
+
+    def _write_shard(self) -> None:
+        from datasets import Features
+        from datasets.arrow_writer import ArrowWriter
+
+        if not self._held:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        features = Features.from_arrow_schema(self._schema)
+        with ArrowWriter(features=features, path=str(self._path(self._num_shards))) as writer:
+            for table in self._held:
+                writer.write_table(table)
+            writer.finalize()
+        self._num_shards += 1
+        self._held = []
+        self._held_bytes = 0
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:05}.arrow"
+
+
+class RecordWriter:
+    """Writes spooled rows to a parquet file and numbers their documents from 0.
+
+    A document that lost a piece goes on under a new number, so that no text is read across the gap.
+    """
+
+    def __init__(self, path: Path, fields: Sequence[str]) -> None:
+        self._schema = record_schema(fields)
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._held: list[pa.Table] = []
+        self._held_bytes = 0
+        self._last = (-1, -1)
+        self._document = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write_group()
+        self._writer.close()
+
+    def write(self, table: pa.Table) -> None:
+        """Add spooled rows at the end."""
+        if table.num_rows == 0:
+            return
+        documents = table["document"].to_numpy()
+        pieces = table["piece"].to_numpy()
+        before = np.concatenate([[self._last[0]], documents[:-1]])
+        piece_before = np.concatenate([[self._last[1]], pieces[:-1]])
+        is_new = (documents != before) | (pieces != piece_before + 1)
+        numbers = self._document + np.cumsum(is_new)
+        self._last = (int(documents[-1]), int(pieces[-1]))
+        self._document = int(numbers[-1])
+        columns = [table["id"], pa.array(numbers), *(table[name] for name in self._schema.names[2:])]
+        self._held.append(pa.table(columns, schema=self._schema))
+        self._held_bytes += self._held[-1].nbytes
+        if self._held_bytes >= ROW_GROUP_BYTES:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        if self._held:
+            table = pa.concat_tables(self._held)
+            self._writer.write_table(table, row_group_size=table.num_rows)
+        self._held = []
+        self._held_bytes = 0

@@ -1,0 +1,105 @@
+"""Tokens of a split on disk: written in one pass, memory-mapped, read without copying.
+
+    tokens    | prompt target <sep> | target (a piece) | target (its end) <sep> | ...
+    offsets   0                     5                  9                        15
+
+A record is its prompt, its target and a separator; a piece that its document goes on after has no separator.
+"""
+
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOKENS_NAME = "tokens.{split}.npy"
+INDEX_NAME = "index.{split}.npz"
+
+
+class TokenStore(NamedTuple):
+    """One split's tokens and where each record stands in them."""
+
+    tokens: NDArray[np.unsignedinteger]
+    """All tokens in a row, memory-mapped."""
+    offsets: NDArray[np.int64]
+    """Record i is tokens[offsets[i] : offsets[i + 1]]."""
+    prompt_lengths: NDArray[np.int32]
+    """Tokens at the start of each record that are prompt."""
+    target_bytes: NDArray[np.int64]
+    """UTF-8 bytes of each record's target text."""
+    documents: NDArray[np.int64]
+    """Records with the same number follow each other as pieces of one document."""
+
+    @classmethod
+    def open(cls, folder: Path, split: str) -> "TokenStore":
+        """The store of a split ("train", "validation", "test") as the stage encode wrote it."""
+        tokens = np.load(folder / TOKENS_NAME.format(split=split), mmap_mode="r")
+        if isinstance(tokens, np.memmap) and tokens.size:
+            # Windows are read at random: reading ahead would fill memory with tokens that nobody asked for.
+            tokens._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
+        with np.load(folder / INDEX_NAME.format(split=split), allow_pickle=False) as index:
+            return cls(tokens, index["offsets"], index["prompt_lengths"], index["target_bytes"], index["documents"])
+
+    @property
+    def num_records(self) -> int:
+        """Number of records, in the order of the records' parquet file."""
+        return len(self.target_bytes)
+
+    def record(self, index: int) -> NDArray[np.unsignedinteger]:
+        """The tokens of one record, a view."""
+        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+
+
+class StoreWriter:
+    """Writes a split's store record by record."""
+
+    def __init__(self, folder: Path, split: str, *, vocabulary_size: int) -> None:
+        self._dtype = np.dtype(np.uint16 if vocabulary_size <= 2**16 else np.uint32)
+        self._folder, self._split = folder, split
+        self._stream: IO[bytes] = (folder / TOKENS_NAME.format(split=split)).open("wb")
+        self._stream.write(self._header(0))
+        self._lengths: list[NDArray[np.int64]] = []
+        self._prompt_lengths: list[NDArray[np.int32]] = []
+        self._target_bytes: list[NDArray[np.int64]] = []
+        self._documents: list[NDArray[np.int64]] = []
+
+    def append(
+        self,
+        records: Sequence[Sequence[int]],
+        *,
+        prompt_lengths: Sequence[int],
+        target_bytes: Sequence[int],
+        documents: Sequence[int],
+    ) -> None:
+        """Add records, in order."""
+        flat = [token for record in records for token in record]
+        self._stream.write(np.asarray(flat, dtype=self._dtype).tobytes())
+        self._lengths.append(np.asarray([len(record) for record in records], dtype=np.int64))
+        self._prompt_lengths.append(np.asarray(prompt_lengths, dtype=np.int32))
+        self._target_bytes.append(np.asarray(target_bytes, dtype=np.int64))
+        self._documents.append(np.asarray(documents, dtype=np.int64))
+
+    def close(self) -> None:
+        """Write the index and the final length."""
+        offsets = np.concatenate([[0], *self._lengths]).astype(np.int64).cumsum()
+        self._stream.seek(0)
+        self._stream.write(self._header(int(offsets[-1])))
+        self._stream.close()
+        np.savez(
+            self._folder / INDEX_NAME.format(split=self._split),
+            offsets=offsets,
+            prompt_lengths=_joined(self._prompt_lengths, np.int32),
+            target_bytes=_joined(self._target_bytes, np.int64),
+            documents=_joined(self._documents, np.int64),
+        )
+
+    def _header(self, length: int) -> bytes:
+        # An .npy header of fixed size, so that the length can be filled in at the end.
+        fields = f"{{'descr': '{self._dtype.str}', 'fortran_order': False, 'shape': ({length},), }}"
+        return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + fields.ljust(117).encode() + b"\n"
+
+
+def _joined(parts: list, dtype: type) -> NDArray:
+    return np.concatenate([np.empty(0, dtype), *parts]).astype(dtype)

@@ -1,0 +1,80 @@
+"""Tokenizers by name: each module here trains one kind; `Tokenizer` is what the others use.
+
+The only door to the package `tokenizers`. May import: the modules of lmlab's own folder.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmlab.errors import InputError
+from lmlab.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tokenizers
+
+TOKENIZERS = Registry("tokenizer", __name__)
+
+SEPARATOR = "<|endoftext|>"
+"""Stands between documents: each begins after one and ends with one."""
+
+UNKNOWN = "<|unknown|>"
+"""What stands for a character that training did not show, where a kind of tokenizer has such."""
+
+FILE_NAME = "tokenizer.json"
+
+
+class Tokenizer:
+    """Text to token ids and back; special tokens written out in a text are read as plain text."""
+
+    def __init__(self, inner: "tokenizers.Tokenizer") -> None:
+        inner.encode_special_tokens = True
+        self._inner = inner
+        separator_id = inner.token_to_id(SEPARATOR)
+        assert separator_id is not None, f"a tokenizer needs the token {SEPARATOR}"
+        self.separator_id: int = separator_id
+        self.unknown_id: int | None = inner.token_to_id(UNKNOWN)
+        self.vocabulary_size = inner.get_vocab_size()
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizer":
+        """The tokenizer of a folder's tokenizer.json.
+
+        Raises: InputError if the file is missing, is no tokenizer or lacks the separator.
+        """
+        import tokenizers
+
+        path = folder / FILE_NAME
+        if not path.is_file():
+            raise InputError(f"{path} does not exist: a tokenizer folder holds {FILE_NAME}")
+        try:
+            inner = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # The library raises bare Exception.
+            raise InputError(f"{path} is not a tokenizer: {error}") from None
+        if inner.token_to_id(SEPARATOR) is None:
+            raise InputError(f"{path} has no token {SEPARATOR}, which lmlab's models need")
+        return cls(inner)
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json, which `transformers.PreTrainedTokenizerFast(tokenizer_file=...)` loads."""
+        self._inner.save(str(folder / FILE_NAME))
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, without special tokens."""
+        encodings = self._inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: "Sequence[int] | np.ndarray") -> str:
+        """The text of these tokens; separators are left out."""
+        return self._inner.decode([int(token) for token in ids], skip_special_tokens=True)
+
+    def token_text(self, token_id: int) -> str:
+        """One token as text, also where it is a part of a character."""
+        return self._inner.id_to_token(token_id) or ""
+
+
+def train_tokenizer(settings: object, texts: Iterator[str]) -> Tokenizer:
+    """A tokenizer of the kind that the settings name, trained on these texts."""
+    part = TOKENIZERS.get(settings.name)  # type: ignore[attr-defined]
+    return Tokenizer(part.build(settings, texts))

@@ -1,0 +1,40 @@
+"""Byte-level byte-pair encoding (Sennrich et al. 2016; over bytes: Radford et al. 2019): reads every text, loses none."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from lmlab.config import PartSettings, PositiveInt
+from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS
+
+if TYPE_CHECKING:
+    import tokenizers
+
+
+class BpeSettings(PartSettings):
+    """Size of the vocabulary."""
+
+    vocabulary_size: int = Field(ge=257)
+    """Tokens at most; 256 bytes and the separator at least."""
+    min_frequency: PositiveInt
+    """How often a pair must occur to be merged."""
+
+
+@TOKENIZERS.register(BpeSettings)
+def build(settings: BpeSettings, texts: Iterator[str]) -> "tokenizers.Tokenizer":
+    """Train on the texts."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings.vocabulary_size,
+        min_frequency=settings.min_frequency,
+        special_tokens=[SEPARATOR],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer

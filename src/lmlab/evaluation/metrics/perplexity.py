@@ -1,0 +1,16 @@
+"""The exponential of the mean nats per target token; comparable with one tokenizer only; lower is better."""
+
+import numpy as np
+
+from lmlab.config import Settings
+from lmlab.evaluation.metric import Metric, columns
+from lmlab.evaluation.metrics import METRICS
+
+
+@METRICS.register(Settings)
+def build() -> Metric:
+    """Perplexity per target token, closing separators included."""
+    return Metric(
+        statistics=lambda examples: columns(examples.nats, examples.tokens),
+        value=lambda sums: np.exp(sums[..., 0] / sums[..., 1]),
+    )

@@ -1,0 +1,111 @@
+"""Files that appear whole or not at all, and seals that show when one was changed by hand.
+
+A seal is `seal.json` in an output folder: the SHA-256 of every other file there and a few facts
+that the next stage needs. Stages check the seal of what they read.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from lmlab.errors import InputError
+
+SEAL_NAME = "seal.json"
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its place when the block ends without an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file for people and diffs: indented, keys in the order given, floats in full."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict:
+    """The object in a JSON file.
+
+    Raises: InputError if the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): delete it and run `dvc repro`") from None
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_files(folder: Path) -> list[Path]:
+    """Every file below a folder but its own seal, in the order of relative names."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path != folder / SEAL_NAME)
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def write_seal(folder: Path, facts: Mapping[str, object]) -> None:
+    """Write the folder's seal with these facts (JSON values) beside the digests."""
+    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder_files(folder)}
+    write_json(folder / SEAL_NAME, {**facts, "files": files})
+
+
+def check_seal(folder: Path, *, only: str | None = None) -> dict:
+    """The facts of a folder's seal, after comparing each file (or only the named one) with its digest.
+
+    Raises: InputError if the folder or seal is missing, or a file is missing or was changed.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} does not exist: run the stage that writes it first (`dvc repro`)")
+    seal = read_json(folder / SEAL_NAME)
+    for name, expected in seal.get("files", {}).items():
+        if only is not None and name != only:
+            continue
+        path = folder / name
+        if not path.is_file():
+            raise InputError(f"{path} is missing: delete {folder} and run `dvc repro` to write it again")
+        if file_digest(path) != expected:
+            raise InputError(
+                f"{path} was changed after it was written (its digest differs from {folder / SEAL_NAME}): "
+                f"delete {folder} and run `dvc repro` to write it again"
+            )
+    return seal
+
+
+def lasting_write(path: Path, content: bytes) -> None:
+    """Replace a file so that a crash or power cut at any moment leaves the old or the new bytes."""
+    with whole_file(path) as partial, partial.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())

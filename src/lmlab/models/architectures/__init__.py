@@ -1,0 +1,1 @@
+"""The torch modules that the parts of lmlab.models build."""

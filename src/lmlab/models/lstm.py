@@ -1,0 +1,19 @@
+"""LSTM language model (Hochreiter and Schmidhuber 1997)."""
+
+from typing import TYPE_CHECKING
+
+from lmlab.models import MODELS
+from lmlab.models.architectures.settings import RecurrentSettings
+
+if TYPE_CHECKING:
+    from lmlab.models.architectures.language_model import LanguageModel
+
+
+@MODELS.register(RecurrentSettings)
+def build(settings: RecurrentSettings, *, vocabulary_size: int) -> "LanguageModel":
+    """An LSTM with fresh weights from torch's global random state."""
+    from torch import nn
+
+    from lmlab.models.architectures.recurrent import recurrent_language_model
+
+    return recurrent_language_model(nn.LSTM, settings, vocabulary_size=vocabulary_size)

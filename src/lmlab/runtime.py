@@ -1,0 +1,24 @@
+"""Settings of the machine that a stage runs on; none of them changes a result beyond its last digits."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from lmlab.config import PositiveFloat, PositiveInt, Settings
+
+
+class RuntimeSettings(Settings):
+    """Devices, threads and how often to look up from work; no stage tracks these and no fingerprint holds them."""
+
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: PositiveInt
+    threads: PositiveInt | None
+    """Threads of torch; None takes one for each physical core."""
+    workers: int = Field(ge=0)
+    """Processes that load batches; 0 loads them in the training process."""
+    checkpoint_every_seconds: float = Field(ge=0)
+    """How much training a kill may cost at most."""
+    log_to_tracker_every_seconds: PositiveFloat
+    """How often buffered points go to the MLflow store."""
+    tracking: bool
+    """Whether MLflow records the run."""

@@ -1,0 +1,140 @@
+"""Where runs are kept: an SQLite file in the project, or what MLFLOW_TRACKING_URI names."""
+
+import logging
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from filelock import FileLock
+
+from lmlab.errors import InputError
+from lmlab.tracking.view import VIEW_TAG, saved_view
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "lmlab"
+_SQLITE = "sqlite:///"
+# The UI opens the experiment as one of trainings, not of chats.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+_LOGGER = logging.getLogger("lmlab")
+
+# A server that is down costs a training at most these seconds and tries, not MLflow's four minutes.
+_CALM = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+class TrackingError(InputError):
+    """The tracking store cannot be used."""
+
+
+class Store(NamedTuple):
+    """An open store with its experiment; `lock` is the file that guards finding or creating a run."""
+
+    client: "MlflowClient"
+    experiment_id: str
+    address: str
+    lock: Path
+
+
+def tracking_address(project: Path) -> str:
+    """The address of the project's store: MLFLOW_TRACKING_URI, else an absolute SQLite address."""
+    address = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    if not address:
+        return _SQLITE + str(project.resolve() / "mlflow.db")
+    if address.startswith(_SQLITE):
+        return _SQLITE + str(Path(address.removeprefix(_SQLITE)).resolve())
+    return address
+
+
+def open_store(project: Path) -> Store:
+    """The project's store, created with its experiment if it is not there yet.
+
+    Raises: TrackingError if it cannot be reached or used.
+    """
+    address = tracking_address(project)
+    database = Path(address.removeprefix(_SQLITE)) if address.startswith(_SQLITE) else None
+    lock = (database or project.resolve() / "mlflow.db").with_suffix(".db.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        # MLflow 3.17 configures its tables with an option that SQLAlchemy 2.1 calls deprecated.
+        with FileLock(lock), warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
+            client = _client_class()(tracking_uri=address, registry_uri=address)
+            if database is not None:
+                _use_write_ahead_log(database)
+            return Store(client, _experiment(client, database), address, lock)
+    except TrackingError:
+        raise
+    except Exception as error:
+        raise TrackingError(f"the tracking store {address} cannot be used: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line (at most 200 characters) of what broke: the system's or database's error below MLflow's."""
+    if isinstance(error, InputError):
+        return str(error)
+    broken, below = error, error
+    while (cause := below.__cause__ or below.__context__) is not None:
+        below = cause
+        if isinstance(below, OSError | sqlite3.Error):
+            broken = below
+    line = str(broken).strip().partition("\n")[0][:200]
+    return f"{type(broken).__name__}: {line}"
+
+
+@contextmanager
+def sparing(doing: str) -> Iterator[None]:
+    """Turn whatever goes wrong inside into one warning line: tracking never costs a training.
+
+    Any error is caught, because a store fails in its server's, its database's and its file system's ways.
+    """
+    try:
+        yield
+    except Exception as error:
+        _LOGGER.warning(
+            "tracking failed while %s (%s); the work goes on, and `python -m pipelines.track` fills the run in later",
+            doing,
+            first_line(error),
+        )
+
+
+def _client_class() -> "type[MlflowClient]":
+    for name, value in _CALM.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    # They log tracebacks and retries for what `sparing` and TrackingError say in one line.
+    for name in ("mlflow", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return MlflowClient
+
+
+def _use_write_ahead_log(database: Path) -> None:
+    # Kept in the file: readers (the UI) and a writer no longer lock each other out.
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _experiment(client: "MlflowClient", database: Path | None) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        # A server decides itself where artifacts lie.
+        location = None if database is None else (database.parent / "mlartifacts").as_uri()
+        tags = {**_EXPERIMENT_TAGS, VIEW_TAG: saved_view()}
+        return client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"the experiment '{EXPERIMENT}' of the tracking store was deleted: bring it back with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+        )
+    return found.experiment_id

@@ -1,0 +1,44 @@
+"""A sweep is a parent run; its jobs are runs whose identity names it as their parent."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from filelock import FileLock
+
+from lmlab.tracking.identity import git_tags, settings_yaml
+from lmlab.tracking.run import log_params, set_tags
+from lmlab.tracking.store import open_store, sparing
+
+SWEEP_TAG = "lmlab.sweep"
+
+
+def open_sweep(project: Path, *, name: str, fingerprint: str, settings: Mapping[str, object]) -> str | None:
+    """The id of the sweep's parent run, found by its fingerprint or created, now RUNNING; none without a store."""
+    run_id: str | None = None
+    with sparing("opening the sweep"):
+        store = open_store(project)
+        with FileLock(store.lock):
+            where = f"tags.`{SWEEP_TAG}` = '{fingerprint}'"
+            found = store.client.search_runs([store.experiment_id], where, order_by=["attributes.start_time DESC"])
+            if found:
+                run_id = found[0].info.run_id
+            else:
+                tags = {SWEEP_TAG: fingerprint, "mlflow.note.content": f"Sweep **{name}**", **git_tags(project)}
+                run_id = store.client.create_run(store.experiment_id, tags=tags, run_name=name).info.run_id
+        store.client.update_run(run_id, status="RUNNING")
+        log_params(store, run_id, settings)
+        store.client.log_text(run_id, settings_yaml(settings), "settings.yaml")
+    return run_id
+
+
+def close_sweep(project: Path, run_id: str | None, *, state: str, summary: Mapping[str, object]) -> None:
+    """Leave a sweep's parent run FINISHED, FAILED or KILLED, with the summary as artifact and its numbers as tags."""
+    if run_id is None:
+        return
+    with sparing("closing the sweep"):
+        store = open_store(project)
+        store.client.log_dict(run_id, dict(summary), "summary.json")
+        numbers = {f"lmlab.{key}": str(value) for key, value in summary.items() if isinstance(value, int | float | str)}
+        if numbers:
+            set_tags(store, run_id, numbers)
+        store.client.set_terminated(run_id, state)

@@ -1,0 +1,110 @@
+"""What happens beside the steps: resume checkpoints, the best weights, early stop, the progress bar."""
+
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from lmlab.files import whole_file
+from lmlab.training.checkpoint import read_checkpoint, write_checkpoint
+from lmlab.training.learner import Learner
+from lmlab.training.settings import TrainingSettings
+
+BEST_NAME = "best.safetensors"
+
+
+class Resume(pl.Callback):
+    """Writes resume checkpoints by the clock, between steps only, and begins from the last one."""
+
+    def __init__(self, folder: Path, settings: TrainingSettings, *, every_seconds: float) -> None:
+        self._folder, self._settings, self._every_seconds = folder, settings, every_seconds
+        self._written_at = time.monotonic()
+
+    def restore(self, learner: Learner) -> None:
+        """Put the learner where the folder's checkpoint left off, if there is one."""
+        content = read_checkpoint(self._folder)
+        if content is None:
+            return
+        learner.model.load_state_dict(content["model"])
+        for optimizer, state in zip(learner.configure_optimizers(), content["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        learner.carried = content["carried"]
+        for name, value in content["progress"].items():
+            setattr(learner.progress, name, value)
+
+    def on_train_batch_end(self, _trainer: pl.Trainer, learner: pl.LightningModule, *_: object) -> None:
+        """Write where it is due; a step that ends a stretch waits for its validation."""
+        assert isinstance(learner, Learner)
+        step = learner.progress.step
+        if step % self._settings.validate_every_steps and step < self._settings.num_steps:
+            self._write_if_due(learner)
+
+    def on_train_epoch_end(self, _trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Write after the validation."""
+        assert isinstance(learner, Learner)
+        self._write_if_due(learner)
+
+    def _write_if_due(self, learner: Learner) -> None:
+        if time.monotonic() - self._written_at < self._every_seconds:
+            return
+        content = {
+            "model": learner.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in learner.configure_optimizers()],
+            "carried": learner.carried,
+            "progress": learner.progress.as_dict(),
+        }
+        write_checkpoint(self._folder, content)
+        self._written_at = time.monotonic()
+
+
+class KeepBest(pl.Callback):
+    """Keeps the weights of the best validation, and ends a training that no longer gets better."""
+
+    def __init__(self, folder: Path, settings: TrainingSettings) -> None:
+        self._folder, self._patience = folder, settings.early_stop_validations
+
+    def on_validation_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Runs before the resume checkpoint of the same step, which relies on the file."""
+        assert isinstance(learner, Learner)
+        if learner.progress.validations_without_best == 0:
+            with whole_file(self._folder / BEST_NAME) as partial:
+                save_file(learner.model.state_dict(), partial)
+        if self._patience is not None and learner.progress.validations_without_best >= self._patience:
+            learner.progress.stopped_by = "early stop"
+            trainer.should_stop = True
+
+
+class Bar(pl.Callback):
+    """A line with steps, loss and tokens a second; only where somebody looks."""
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self._settings = settings
+        self._bar: tqdm | None = None
+
+    def on_train_start(self, _trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Show the bar from the present step on."""
+        assert isinstance(learner, Learner)
+        self._bar = tqdm(
+            total=self._settings.num_steps * self._settings.tokens_per_step,
+            initial=learner.progress.step * self._settings.tokens_per_step,
+            unit="tok",
+            unit_scale=True,
+            desc="train",
+            disable=None,
+            mininterval=0.5,
+        )
+
+    def on_train_batch_end(self, _trainer: pl.Trainer, learner: pl.LightningModule, *_: object) -> None:
+        """Move on by a step."""
+        assert isinstance(learner, Learner)
+        if self._bar is not None and not self._bar.disable:
+            best = learner.progress.best_bits_per_byte
+            self._bar.set_postfix_str(f"loss {learner.last_nats:.3f}, best {best:.3f} bits/byte", refresh=False)
+            self._bar.update(self._settings.tokens_per_step)
+
+    def teardown(self, _trainer: pl.Trainer, _learner: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Leave the line as it is."""
+        if self._bar is not None:
+            self._bar.close()

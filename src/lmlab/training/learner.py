@@ -1,0 +1,202 @@
+"""The training step and the validation step, as Lightning drives them."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset
+
+from lmlab.data.batches import IGNORED, Batch, BatchPlan, ValidationText
+from lmlab.errors import InputError
+from lmlab.models.architectures.language_model import LanguageModel, State, detach, select_rows
+from lmlab.runtime import RuntimeSettings
+from lmlab.text import digest_of
+from lmlab.training.optimizers import build_optimizers, set_learning_rates
+from lmlab.training.progress import Progress
+from lmlab.training.schedule import learning_rate_share
+from lmlab.training.settings import TrainingSettings
+
+Watcher = Callable[[dict[str, float], int], None]
+
+
+class Rows(NamedTuple):
+    """A batch as tensors."""
+
+    inputs: Tensor
+    targets: Tensor
+    goes_on: bool
+
+
+class PlannedBatches(Dataset):
+    """Batches by number; any number of loader processes gives the same ones in the same order."""
+
+    def __init__(self, plan: BatchPlan) -> None:
+        self._plan = plan
+
+    def __getitem__(self, number: int) -> Rows:
+        """Batch number `number`."""
+        return as_rows(self._plan.batch(number))
+
+
+def as_rows(batch: Batch) -> Rows:
+    """The batch's arrays as tensors that share their memory."""
+    return Rows(torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets), batch.goes_on)
+
+
+class Learner(pl.LightningModule):
+    """One optimizer step a batch; a Lightning epoch is the stretch between two validations.
+
+    Lightning asks for a new loader at each epoch, and gets the batches from the present step to the next
+    validation: so a resumed training meets its validations at the same steps as an undisturbed one.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        settings: TrainingSettings,
+        *,
+        plan: BatchPlan,
+        validation: ValidationText,
+        runtime: RuntimeSettings,
+        seed: int,
+        watch: Watcher,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.progress = Progress()
+        self.carried: State | None = None
+        self.last_nats = math.nan
+        self._settings, self._runtime = settings, runtime
+        self._plan, self._validation_text = plan, validation
+        self._seed, self._watch = seed, watch
+        self._optimizers = build_optimizers(model, settings)
+        self._validation_state: State | None = None
+        self._validation_nats = 0.0
+        self._validation_tokens = 0
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """The optimizers; their learning rates are set at each step."""
+        return self._optimizers
+
+    def train_dataloader(self) -> DataLoader:
+        """The batches from the present step to the next validation."""
+        every = self._settings.validate_every_steps
+        end = min(self._settings.num_steps, (self.progress.step // every + 1) * every)
+        return DataLoader(
+            PlannedBatches(self._plan),
+            sampler=range(self.progress.step, end),
+            batch_size=None,
+            num_workers=self._runtime.workers,
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation text in chunks of the training's sequence length, lanes side by side."""
+        text, time = self._validation_text, self._settings.sequence_length
+        starts = range(0, text.inputs.shape[1], time)
+        chunks = [
+            as_rows(Batch(text.inputs[:, at : at + time], text.targets[:, at : at + time], goes_on=at > 0))
+            for at in starts
+        ]
+        return DataLoader(chunks, batch_size=None)  # type: ignore[arg-type]
+
+    def training_step(self, rows: Rows, _batch_index: int) -> None:
+        """One optimizer step.
+
+        Raises: InputError if the loss is not finite.
+        """
+        step = self.progress.step
+        # All randomness of a step (dropout) hangs on its number alone: nothing of it needs to be saved.
+        torch.manual_seed(int(digest_of([self._seed, "step", step])[:15], 16))
+        share = learning_rate_share(step, self._settings)
+        set_learning_rates(self._optimizers, share)
+        nats = self._backward(rows)
+        if not math.isfinite(nats):
+            raise InputError(
+                f"training step {step + 1}: the loss is {nats}; lower training.learning_rate "
+                f"(now {self._settings.learning_rate:g}) or training.gradient_clip_norm, or raise training.warmup_steps"
+            )
+        if self._settings.gradient_clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_clip_norm)
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self._after_step(nats, learning_rate=self._settings.learning_rate * share)
+
+    def _backward(self, rows: Rows) -> float:
+        """Add up the gradients of all parts; the mean loss in nats a token."""
+        parts = self._settings.accumulate
+        size = len(rows.inputs) // parts
+        nats, states = 0.0, []
+        for part in range(parts):
+            chosen = slice(part * size, (part + 1) * size)
+            before = select_rows(self.carried, chosen) if rows.goes_on and self.carried is not None else None
+            logits, after = self.model(rows.inputs[chosen], before)
+            loss = nats_per_token(logits, rows.targets[chosen]) / parts
+            self.manual_backward(loss)
+            nats += loss.item()
+            if self._settings.carry_state:
+                states.append(detach(after))
+        if states:
+            self.carried = tuple(torch.cat(tensors) for tensors in zip(*states, strict=True))
+        return nats
+
+    def _after_step(self, nats: float, *, learning_rate: float) -> None:
+        progress = self.progress
+        progress.step += 1
+        progress.nats_since_log += nats
+        progress.steps_since_log += 1
+        self.last_nats = nats
+        if progress.step % self._settings.log_every_steps == 0 or progress.step == self._settings.num_steps:
+            mean = progress.nats_since_log / progress.steps_since_log
+            tokens = progress.step * self._settings.tokens_per_step
+            values = {"tokens": tokens, "learning_rate": learning_rate, "train_nats_per_token": mean}
+            progress.record(values)
+            progress.nats_since_log, progress.steps_since_log = 0.0, 0
+            self._watch(values, progress.step)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to sum."""
+        self._validation_nats, self._validation_tokens, self._validation_state = 0.0, 0, None
+
+    def validation_step(self, rows: Rows, _batch_index: int) -> None:
+        """Add the chunk's nats and tokens."""
+        state = self._validation_state if self._settings.carry_state else None
+        logits, self._validation_state = self.model(rows.inputs, state)
+        summed = functional.cross_entropy(
+            logits.float().flatten(0, 1), rows.targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        self._validation_nats += summed.item()
+        self._validation_tokens += int((rows.targets != IGNORED).sum())
+
+    def on_validation_epoch_end(self) -> None:
+        """Divide once, and note whether this is the best so far."""
+        progress = self.progress
+        nats_per_token_now = self._validation_nats / self._validation_tokens
+        bits_per_byte = self._validation_nats / math.log(2) / self._validation_text.num_bytes
+        values = {
+            "tokens": progress.step * self._settings.tokens_per_step,
+            "validation_nats_per_token": nats_per_token_now,
+            "validation_bits_per_byte": bits_per_byte,
+        }
+        progress.record(values)
+        self._watch(values, progress.step)
+        if nats_per_token_now < progress.best_nats_per_token:
+            progress.best_nats_per_token, progress.best_step = nats_per_token_now, progress.step
+            progress.best_bits_per_byte = bits_per_byte
+            progress.validations_without_best = 0
+        else:
+            progress.validations_without_best += 1
+
+
+def nats_per_token(
+    logits: Float[Tensor, "batch time vocabulary"], targets: Int[Tensor, "batch time"]
+) -> Float[Tensor, ""]:
+    """Mean loss over the targets that count; lower is better."""
+    return functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)

@@ -1,0 +1,188 @@
+"""The stage train: from tokens to a bundle, resuming by itself where an earlier try was killed."""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+from safetensors.torch import load_file
+
+from lmlab.bundle import build_model, save_bundle
+from lmlab.config import PartSettings
+from lmlab.data.batches import BatchPlan, validation_text
+from lmlab.data.store import TokenStore
+from lmlab.data.tokenizer import Tokenizer
+from lmlab.errors import InputError
+from lmlab.files import check_seal, whole_folder, write_json
+from lmlab.models.architectures.language_model import LanguageModel
+from lmlab.run import Run
+from lmlab.runtime import RuntimeSettings
+from lmlab.training.callbacks import BEST_NAME, Bar, KeepBest, Resume
+from lmlab.training.learner import Learner
+from lmlab.training.progress import Progress, write_history
+from lmlab.training.settings import TrainingSettings
+
+log = logging.getLogger("lmlab")
+
+
+class TrainSettings(NamedTuple):
+    """The sections that the stage reads; `runtime` is not tracked."""
+
+    seed: int
+    model: PartSettings
+    training: TrainingSettings
+    runtime: RuntimeSettings
+
+
+class TrainInputs(NamedTuple):
+    """The folders that the stage encode wrote."""
+
+    tokens: Path
+    tokenizer: Path
+
+
+class TrainOutputs(NamedTuple):
+    """The bundle's folder, the curves, the report, and where resume checkpoints live meanwhile."""
+
+    bundle: Path
+    history: Path
+    training: Path
+    checkpoints: Path
+
+
+def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, run: Run) -> dict:
+    """Train, write bundle, curves and report, and return the report."""
+    facts = check_seal(inputs.tokens)
+    check_seal(inputs.tokenizer)
+    tokenizer = Tokenizer.load(inputs.tokenizer)
+    outputs.checkpoints.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(outputs.checkpoints.with_suffix(".lock"), timeout=0):
+            learner = _learner(settings, inputs, run, tokenizer=tokenizer)
+            _fit(learner, settings, outputs.checkpoints)
+            report = _write(learner, settings, outputs, tokenizer=tokenizer, source=facts["source"])
+            shutil.rmtree(outputs.checkpoints)
+    except Timeout:
+        raise InputError(f"another process trains in {outputs.checkpoints}: wait for it or stop it") from None
+    return report
+
+
+def _learner(settings: TrainSettings, inputs: TrainInputs, run: Run, *, tokenizer: Tokenizer) -> Learner:
+    training = settings.training
+    if settings.runtime.threads is not None:
+        torch.set_num_threads(settings.runtime.threads)
+    torch.manual_seed(settings.seed)
+    model = build_model(settings.model.model_dump(), vocabulary_size=tokenizer.vocabulary_size, path="model")
+    _check_length(model, training)
+    plan = BatchPlan(
+        TokenStore.open(inputs.tokens, "train").tokens,
+        rows=training.batch_rows,
+        time=training.sequence_length,
+        contiguous=training.carry_state,
+        seed=settings.seed,
+    )
+    validation = validation_text(
+        TokenStore.open(inputs.tokens, "validation"),
+        max_tokens=training.validation_tokens,
+        lanes=training.batch_rows,
+        separator_id=tokenizer.separator_id,
+    )
+    watch = _Watch(run)
+    return Learner(
+        model,
+        training,
+        plan=plan,
+        validation=validation,
+        runtime=settings.runtime,
+        seed=settings.seed,
+        watch=watch,
+    )
+
+
+class _Watch:
+    """Hands each point of the curves to the run, with the speed since the point before."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._seen: tuple[float, float] | None = None
+
+    def __call__(self, values: dict[str, float], step: int) -> None:
+        now = time.monotonic()
+        speed = {}
+        if self._seen is not None and "train_nats_per_token" in values and now > self._seen[0]:
+            speed = {"tokens_per_second": (values["tokens"] - self._seen[1]) / (now - self._seen[0])}
+        self._seen = (now, values["tokens"])
+        self._run.log_metrics({**values, **speed}, step=step)
+
+
+def _check_length(model: LanguageModel, training: TrainingSettings) -> None:
+    bound = model.context_length
+    if bound is not None and training.sequence_length > bound:
+        raise InputError(
+            f"training.sequence_length: {training.sequence_length} is more than model.context_length ({bound}): "
+            "lower the one or raise the other"
+        )
+    if bound is not None and training.carry_state:
+        raise InputError("training.carry_state: this model reads a bounded context and cannot carry its state: false")
+
+
+def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> None:
+    training, runtime = settings.training, settings.runtime
+    resume = Resume(checkpoints, training, every_seconds=runtime.checkpoint_every_seconds)
+    resume.restore(learner)
+    done = learner.progress.step
+    if learner.progress.stopped_by or done >= training.num_steps:
+        return
+    if done:
+        log.info("resuming after step %d of %d", done, training.num_steps)
+    # What Lightning would say of devices and of its own tips is not about this training.
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    trainer = pl.Trainer(
+        accelerator=runtime.accelerator,
+        devices=runtime.devices,
+        precision=training.precision,
+        max_epochs=-(-training.num_steps // training.validate_every_steps) - done // training.validate_every_steps,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        deterministic=True,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=checkpoints,
+        # Order matters: the best weights are on disk before a checkpoint says so.
+        callbacks=[KeepBest(checkpoints, training), resume, Bar(training)],
+    )
+    trainer.fit(learner)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _write(learner: Learner, settings: TrainSettings, outputs: TrainOutputs, *, tokenizer: Tokenizer, source: str) -> dict:
+    model, progress = learner.model, learner.progress
+    model.load_state_dict(load_file(outputs.checkpoints / BEST_NAME))
+    report = _report(model, progress, settings)
+    facts = {"source": source, "seed": settings.seed, "training": report}
+    with whole_folder(outputs.bundle) as folder:
+        save_bundle(folder, model, tokenizer, settings=settings.model.model_dump(), facts=facts)
+    write_history(outputs.history, progress.history)
+    write_json(outputs.training, report)
+    return report
+
+
+def _report(model: LanguageModel, progress: Progress, settings: TrainSettings) -> dict:
+    return {
+        "model": settings.model.name,
+        "parameters": model.num_parameters(),
+        "embedding_parameters": sum(weight.numel() for weight in model.embedding_parameters()),
+        "steps": progress.step,
+        "tokens": progress.step * settings.training.tokens_per_step,
+        "best_step": progress.best_step,
+        "validation_nats_per_token": progress.best_nats_per_token,
+        "validation_bits_per_byte": progress.best_bits_per_byte,
+        "stopped_by": progress.stopped_by or "budget",
+    }

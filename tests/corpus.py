@@ -1,0 +1,83 @@
+"""Tiny data that tests share: records as the stage clean writes them, and what the stage encode makes of them."""
+
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmlab.config import PartSettings, validate
+from lmlab.data.encode import EncodeInputs, EncodeOutputs, EncodeSettings, encode
+from lmlab.data.task import TaskSettings
+from lmlab.data.tokenizer import TOKENIZERS
+from lmlab.files import whole_folder, write_seal
+from lmlab.run import Run
+
+NOUNS = "cat dog tree house river stone bird child road cloud".split()
+VERBS = "sees likes finds follows paints carries hears meets".split()
+
+LANGUAGE_MODELING = {
+    "name": "language_modeling",
+    "version": 1,
+    "prompt": "",
+    "target": "{text}",
+    "metrics": ["bits_per_byte"],
+    "decoding": {"max_new_tokens": 8, "sampling": {"temperature": 0.0, "top_k": 0, "top_p": 1.0}},
+}
+
+
+class Encoded(NamedTuple):
+    """Folders of the stage encode."""
+
+    tokenizer: Path
+    tokens: Path
+
+
+def sentences(count: int, *, seed: int) -> list[str]:
+    """Sentences that a small model can learn something from."""
+    draw = random.Random(seed)
+    return [f"the {draw.choice(NOUNS)} {draw.choice(VERBS)} the {draw.choice(NOUNS)}.\n" for _ in range(count)]
+
+
+def texts(count: int, *, seed: int) -> list[str]:
+    """Documents of a few sentences each."""
+    draw = random.Random(seed)
+    return ["".join(sentences(draw.randint(2, 6), seed=draw.randint(0, 10**9))) for _ in range(count)]
+
+
+def write_records(folder: Path, splits: dict[str, list[str]], *, documents: dict[str, list[int]] | None = None) -> Path:
+    """A sealed folder of records with the one field `text`."""
+    with whole_folder(folder) as partial:
+        for split, rows in splits.items():
+            numbers = (documents or {}).get(split, list(range(len(rows))))
+            table = pa.table(
+                {
+                    "id": [f"{split}:{row}" for row in range(len(rows))],
+                    "document": pa.array(numbers, pa.int64()),
+                    "text": rows,
+                }
+            )
+            pq.write_table(table, partial / f"{split}.parquet")
+        write_seal(partial, {"stage": "clean", "source": "made up", "fields": ["text"], "rows": {}})
+    return folder
+
+
+def tokenizer_settings(name: str, **values: object) -> PartSettings:
+    """Validated settings of a kind of tokenizer."""
+    return validate(TOKENIZERS.get(name).settings, {"name": name, **values}, path="tokenizer")
+
+
+def encode_records(records: Path, folder: Path, tokenizer: PartSettings) -> Encoded:
+    """Run the stage encode for language modeling."""
+    task = validate(TaskSettings, LANGUAGE_MODELING, path="task")
+    outputs = EncodeOutputs(folder / "tokenizer", folder / "tokens", folder / "encoding.json")
+    encode(EncodeSettings(task, tokenizer), EncodeInputs(records), outputs, Run())
+    return Encoded(outputs.tokenizer, outputs.tokens)
+
+
+def encoded_corpus(folder: Path) -> Encoded:
+    """A corpus of about ten thousand tokens, encoded."""
+    splits = {"train": texts(300, seed=1), "validation": texts(30, seed=2), "test": texts(30, seed=3)}
+    records = write_records(folder / "records", splits)
+    return encode_records(records, folder, tokenizer_settings("bpe", vocabulary_size=300, min_frequency=2))

@@ -1,0 +1,93 @@
+"""The batch law: batch number s is a pure function of the seed and s."""
+
+import numpy as np
+import pytest
+
+from lmlab.data.batches import IGNORED, BatchPlan, validation_text
+from lmlab.data.store import TokenStore
+from lmlab.errors import InputError
+
+STREAM = np.arange(1000, dtype=np.uint16)
+
+
+def _plan(*, contiguous: bool = False, seed: int = 1, rows: int = 4, time: int = 10) -> BatchPlan:
+    return BatchPlan(STREAM, rows=rows, time=time, contiguous=contiguous, seed=seed)
+
+
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_a_batch_does_not_depend_on_those_asked_for_before(contiguous: bool) -> None:
+    in_order = [_plan(contiguous=contiguous).batch(number) for number in range(60)]
+    plan = _plan(contiguous=contiguous)
+    for number in [59, 0, 30, 31, 7]:
+        np.testing.assert_array_equal(plan.batch(number).inputs, in_order[number].inputs)
+
+
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_targets_are_the_tokens_after_the_inputs(contiguous: bool) -> None:
+    batch = _plan(contiguous=contiguous).batch(3)
+    np.testing.assert_array_equal(batch.targets, batch.inputs + 1)  # the stream counts up
+    assert batch.inputs.shape == (4, 10)
+
+
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_a_pass_reads_no_token_twice_and_leaves_out_less_than_a_batch(contiguous: bool) -> None:
+    plan = _plan(contiguous=contiguous)
+    seen = np.concatenate([plan.batch(number).targets.ravel() for number in range(plan.batches_per_pass)])
+    assert len(np.unique(seen)) == len(seen)
+    assert len(STREAM) - 1 - len(seen) < plan.tokens_per_batch
+
+
+def test_a_shuffled_pass_is_in_another_order_than_the_one_before() -> None:
+    plan = _plan()
+    first, second = plan.batch(0), plan.batch(plan.batches_per_pass)
+    assert not np.array_equal(first.inputs, second.inputs)
+    assert not first.goes_on
+
+
+def test_another_seed_gives_other_batches() -> None:
+    assert not np.array_equal(_plan(seed=1).batch(0).inputs, _plan(seed=2).batch(0).inputs)
+
+
+def test_contiguous_rows_go_on_where_they_ended() -> None:
+    plan = _plan(contiguous=True)
+    for number in range(1, plan.batches_per_pass):
+        before, after = plan.batch(number - 1), plan.batch(number)
+        assert after.goes_on
+        np.testing.assert_array_equal(before.targets[:, -1], after.inputs[:, 0])
+    assert not plan.batch(0).goes_on
+    assert not plan.batch(plan.batches_per_pass).goes_on
+
+
+def test_too_little_text_for_one_batch_is_said() -> None:
+    with pytest.raises(InputError, match="fewer than one batch of 4 x 300 needs"):
+        _plan(time=300)
+
+
+def _store(lengths: list[int]) -> TokenStore:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    count = len(lengths)
+    return TokenStore(
+        np.arange(1, offsets[-1] + 1, dtype=np.uint16),
+        offsets,
+        np.zeros(count, np.int32),
+        np.asarray(lengths, np.int64) * 10,
+        np.arange(count, dtype=np.int64),
+    )
+
+
+def test_validation_reads_every_token_once_after_a_separator() -> None:
+    text = validation_text(_store([3, 4, 3]), max_tokens=100, lanes=3, separator_id=0)
+    kept = text.targets[text.targets != IGNORED]
+    assert kept.tolist() == list(range(1, 11))
+    assert text.inputs[0, 0] == 0
+    np.testing.assert_array_equal(text.inputs.ravel()[1:10], text.targets.ravel()[:9])
+    assert text.num_bytes == 100
+
+
+def test_validation_takes_records_spread_over_the_split() -> None:
+    text = validation_text(_store([5] * 40), max_tokens=50, lanes=2, separator_id=0)
+    kept = text.targets[text.targets != IGNORED]
+    assert len(kept) == 50
+    assert kept.min() < 20
+    assert kept.max() > 180
+    assert text.num_bytes == 10 * 50

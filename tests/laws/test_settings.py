@@ -1,0 +1,90 @@
+"""Every file of conf/ validates, and every key that conf/ does not know is refused by its full path."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from lmlab.errors import InputError
+from pipelines.compose import compose
+from pipelines.settings import UNTRACKED, validate_params
+from tests.laws.imports import PROJECT
+
+CONF = PROJECT / "conf"
+CHOICES = [
+    (path.parent.relative_to(CONF).as_posix(), path.stem)
+    for path in sorted(CONF.rglob("*.yaml"))
+    if path.parent != CONF and path.parent.name != "hydra"
+]
+NEEDED = {("source", "files"): ["source.path=input.txt"]}
+
+
+@pytest.fixture(autouse=True)
+def _in_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+
+
+def _mappings(values: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if not isinstance(values, dict):
+        return []
+    inner = [found for key, value in values.items() for found in _mappings(value, (*path, key))]
+    return [path, *inner] if path else inner
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES)
+def test_every_conf_file_validates(group: str, name: str) -> None:
+    validate_params(compose([f"{group}={name}", *NEEDED.get((group, name), [])]))
+
+
+@pytest.mark.parametrize("model", ["lstm", "gru", "transformer"])
+def test_a_key_too_many_is_refused_by_its_path_wherever_it_stands(model: str) -> None:
+    composed = compose([f"model={model}"])
+    for path in _mappings(composed):
+        broken = copy.deepcopy(composed)
+        section = broken
+        for key in path:
+            section = section[key]
+        section["misspelt_key"] = 1
+        with pytest.raises(InputError, match=r"\.".join([*path, "misspelt_key"])):
+            validate_params(broken)
+
+
+def test_a_missing_key_is_named() -> None:
+    composed = compose([])
+    del composed["training"]["learning_rate"]
+    with pytest.raises(InputError, match=r"training\.learning_rate: this setting is missing"):
+        validate_params(composed)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.learning_rat=1", "did you mean 'training.learning_rate'"),
+        ("model=lstmm", "did you mean 'lstm'"),
+        ("modle=lstm", "did you mean 'model'"),
+        ("training.learning_rate", "write overrides as key=value"),
+    ],
+)
+def test_a_misspelt_override_gets_the_nearest_right_one(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        compose([override])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.learning_rate=-1"], r"training\.learning_rate: .* greater than 0, found -1"),
+        (["model.width=100", "model.heads=3"], "nearest right width is"),
+        (["seed=-1"], "seed: must be a whole number"),
+        (["training.max_steps=null"], "max_steps and max_tokens are both null"),
+        (["source.fractions.train=0.5"], "fractions"),
+        (["model.name=nope"], "no model is called 'nope'"),
+    ],
+)
+def test_a_value_out_of_range_is_said_with_its_path(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        validate_params(compose(overrides))
+
+
+def test_untracked_sections_are_the_machines_alone() -> None:
+    assert {"runtime"} == UNTRACKED
