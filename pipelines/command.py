@@ -1,17 +1,56 @@
-"""What all commands share: log lines, one-line errors and exit codes, and an end by signal that cleans up."""
+"""What all commands share: options, log lines, one-line errors and exit codes, and an end by signal that cleans up."""
 
+import argparse
 import errno
 import logging
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
 from lmlab.errors import InputError
+from lmlab.text import nearest
 
 INPUT_ERROR_CODE = 2
+INTERRUPTED_CODE = 128 + signal.SIGINT
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command, whose help shows an example; a wrong option is one line with the nearest right one."""
+
+    def __init__(self, name: str, *, summary: str, example: str) -> None:
+        super().__init__(
+            prog=f"python -m pipelines.{name}",
+            description=summary,
+            epilog=example,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def options(self) -> argparse.Namespace:
+        """The command line's options; argparse would name a missing one before the misspelt one."""
+        check_options(sys.argv[1:], self._option_string_actions)
+        return self.parse_args()
+
+    def error(self, message: str) -> NoReturn:
+        """Say it as every other error."""
+        raise InputError(f"{self.prog}: {message}; see --help")
+
+
+def parser_of(name: str, doc: str | None) -> CommandParser:
+    """The parser of a command whose module's docstring is a summary, an empty line and an example."""
+    summary, _, example = (doc or "").strip().partition("\n\n")
+    return CommandParser(name, summary=summary, example=example)
+
+
+def check_options(words: Sequence[str], known: Collection[str]) -> None:
+    """Raise InputError for the first word that looks like an option and is none of these."""
+    for word in words:
+        option = word.partition("=")[0]
+        if option.startswith("-") and option not in known:
+            raise InputError(f"{option}: there is no such option; {nearest(option, known)}")
 
 
 def run_command(command: Callable[[], int | None]) -> NoReturn:
@@ -19,12 +58,23 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     set_up()
     try:
         code = command() or 0
-    except (InputError, OSError) as error:
-        code = report_error(error)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 130
+        code = _interrupted()
+    except SystemExit as end:
+        # Lightning turns Ctrl-C into an exit with status 1.
+        if not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        code = _interrupted()
+    except Exception as error:
+        if not is_users(error):
+            raise
+        code = report_error(error)
     sys.exit(code)
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED_CODE
 
 
 def set_up() -> None:
@@ -39,15 +89,28 @@ def set_up() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-def report_error(error: InputError | OSError) -> int:
+def is_users(error: Exception) -> bool:
+    """Whether the user can mend what went wrong; the rest are our own mistakes and keep their traceback."""
+    return isinstance(error, InputError | OSError) or _is_full_disk(error)
+
+
+def report_error(error: Exception) -> int:
     """Print what went wrong as one line, and return the exit code."""
     print(f"error: {describe(error)}", file=sys.stderr)
     return INPUT_ERROR_CODE
 
 
-def describe(error: InputError | OSError) -> str:
+def describe(error: Exception) -> str:
     """The error as one line."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" at {error.filename}" if error.filename else ""
+    if _is_full_disk(error):
+        filename = getattr(error, "filename", None)
+        where = f" at {filename}" if filename else ""
         return f"the disk is full{where}: free some space and run the same command again; nothing was left half-written"
-    return str(error)
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _is_full_disk(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # Rust libraries (safetensors, tokenizers) pass the system's error on as text in exceptions of their own.
+    return f"(os error {errno.ENOSPC})" in str(error)

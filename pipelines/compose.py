@@ -3,7 +3,6 @@
 Example: python -m pipelines.compose model=gru training.max_steps=500
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from lmlab.errors import InputError
 from lmlab.files import whole_file
 from lmlab.text import nearest
-from pipelines.command import run_command
+from pipelines.command import parser_of, run_command
 from pipelines.settings import SECTIONS, validate_params
 
 CONF = Path("conf")
@@ -39,7 +38,9 @@ def compose_base(overrides: Sequence[str]) -> dict[str, Any]:
 
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         parsed = _check_overrides(overrides)
-    return compose([str(one.input_line) for one in parsed if not one.is_sweep_override() and not one.is_hydra_override()])
+    return compose(
+        [str(one.input_line) for one in parsed if not one.is_sweep_override() and not one.is_hydra_override()]
+    )
 
 
 def _check_overrides(overrides: Sequence[str]) -> list[Any]:
@@ -108,10 +109,9 @@ def params_text(params: dict[str, Any]) -> str:
 
 def main() -> int:
     """Write params.yaml in the working folder."""
-    summary, _, example = (__doc__ or "").strip().partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m pipelines.compose", description=summary, epilog=example)
+    parser = parser_of("compose", __doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, such as model=lstm")
-    params = compose(parser.parse_args().overrides)
+    params = compose(parser.options().overrides)
     validate_params(params)
     text = params_text(params)
     path = Path("params.yaml")

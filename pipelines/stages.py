@@ -1,6 +1,5 @@
 """The stages in order, and how one is run: settings from params.yaml, paths from the command line."""
 
-import argparse
 import importlib
 import logging
 from collections.abc import Callable, Mapping
@@ -10,8 +9,9 @@ from typing import Any, NamedTuple
 from lmlab.config import read_params
 from lmlab.files import SEAL_NAME, read_json
 from lmlab.run import Run
+from pipelines.command import CommandParser
 from pipelines.settings import validate_params
-from pipelines.workspace import CHECKPOINTS, checkpoints_folder, stage_fingerprints
+from pipelines.workspace import CHECKPOINTS, checkpoints_folder, pipeline_file, stage_fingerprints
 
 log = logging.getLogger("lmlab")
 
@@ -41,9 +41,7 @@ class Stage(NamedTuple):
     def call(self, settings: Mapping[str, Any], paths: Mapping[str, Path], run: Run) -> dict:
         """Run the stage with these typed sections and these paths, each by name; return its report."""
         log.info("stage %s", self.name)
-        return self.run(
-            _pick(self.settings, settings), _pick(self.inputs, paths), _pick(self.outputs, paths), run
-        )
+        return self.run(_pick(self.settings, settings), _pick(self.inputs, paths), _pick(self.outputs, paths), run)
 
     def path_names(self) -> list[str]:
         """The names of all paths that the stage reads or writes."""
@@ -87,14 +85,15 @@ def _pick(names: type, values: Mapping[str, Any]) -> Any:
 
 
 def _parse_paths(stage: Stage) -> dict[str, Path]:
-    parser = argparse.ArgumentParser(
-        prog=f"python -m pipelines.{stage.name}",
-        description=importlib.import_module(MODULES[stage.name]).__doc__,
-        epilog=f"DVC runs this with the paths of dvc.yaml: dvc repro {stage.name}. Settings come from params.yaml.",
+    command = pipeline_file(Path(__file__).absolute().parents[1])[stage.name]["cmd"]
+    parser = CommandParser(
+        stage.name,
+        summary=f"{importlib.import_module(MODULES[stage.name]).__doc__}\n\nSettings come from params.yaml.",
+        example=f"Example, as `dvc repro {stage.name}` runs it:\n  {command}",
     )
     for name in stage.path_names():
         if name == CHECKPOINTS:
             continue
         direction = "read" if name in stage.inputs._fields else "written"  # type: ignore[attr-defined]
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="PATH", help=direction)
-    return vars(parser.parse_args())
+    return vars(parser.options())

@@ -3,21 +3,19 @@
 Example: python -m pipelines.track
 """
 
-import argparse
 from pathlib import Path
 
 from lmlab.config import read_params
 from lmlab.files import SEAL_NAME, read_json
 from lmlab.tracking.fill import track
-from pipelines.command import run_command
+from pipelines.command import parser_of, run_command
 from pipelines.settings import validate_params
 from pipelines.tracked import PROJECT_FILES, run_files, run_identity, run_name
 
 
 def main() -> int:
     """Fill in the run of params.yaml and reports/, and say what was done."""
-    summary, _, example = (__doc__ or "").strip().partition("\n\n")
-    argparse.ArgumentParser(prog="python -m pipelines.track", description=summary, epilog=example).parse_args()
+    parser_of("track", __doc__).options()
     project = Path.cwd()
     params = read_params(project / "params.yaml")
     validate_params(params)

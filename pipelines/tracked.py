@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lmlab.files import SEAL_NAME, read_json
+from lmlab.text import digest_of
 from lmlab.tracking.fill import RunFiles, fill
 from lmlab.tracking.identity import RunIdentity
-from lmlab.text import digest_of
 from lmlab.tracking.run import state_after, tracked_run
 from lmlab.tracking.sweep import close_sweep, open_sweep
 from pipelines.settings import tracked
@@ -39,6 +39,11 @@ def run_identity(
     """The run that these settings, this code and this source content make."""
     fingerprints = stage_fingerprints(project, params, source_digest)
     return RunIdentity(run_fingerprint(fingerprints), name, tracked(params), source_digest, parent)
+
+
+def refused_identity(params: Mapping[str, Any], *, name: str, parent: str) -> RunIdentity:
+    """The run of a sweep's job that could not begin: nothing but its settings is known."""
+    return RunIdentity(digest_of(["refused", repr(tracked(params))]), name, tracked(params), "", parent)
 
 
 def run_name(params: Mapping[str, Any]) -> str:
@@ -79,6 +84,9 @@ class Sweep:
 @contextmanager
 def tracked_sweep(project: Path, overrides: Sequence[str], base: Mapping[str, Any]) -> Iterator[Sweep]:
     """The sweep's parent run while the block works; FINISHED, FAILED or KILLED after it."""
+    if not base["runtime"]["tracking"]:
+        yield Sweep(None)
+        return
     name = "sweep " + " ".join(overrides)
     fingerprint = digest_of([sorted(overrides), tracked(base)])
     sweep = Sweep(open_sweep(project, name=name, fingerprint=fingerprint, settings={"overrides": " ".join(overrides)}))

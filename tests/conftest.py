@@ -13,7 +13,10 @@ except ImportError:  # pragma: no cover
     raise SystemExit("the tests need the development extras: make test") from None
 
 # From here on every annotation of a shape is checked at each call.
-install_import_hook(["lmlab.models.architectures", "lmlab.decoding", "lmlab.training.learner", "lmlab.evaluation.scoring"], "beartype.beartype")
+install_import_hook(
+    ["lmlab.models.architectures", "lmlab.decoding", "lmlab.training.learner", "lmlab.evaluation.scoring"],
+    "beartype.beartype",
+)
 
 PROJECT = Path(__file__).parents[1]
 

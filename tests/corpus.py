@@ -14,8 +14,8 @@ from lmlab.data.tokenizer import TOKENIZERS
 from lmlab.files import whole_folder, write_seal
 from lmlab.run import Run
 
-NOUNS = "cat dog tree house river stone bird child road cloud".split()
-VERBS = "sees likes finds follows paints carries hears meets".split()
+NOUNS = ["cat", "dog", "tree", "house", "river", "stone", "bird", "child", "road", "cloud"]
+VERBS = ["sees", "likes", "finds", "follows", "paints", "carries", "hears", "meets"]
 
 LANGUAGE_MODELING = {
     "name": "language_modeling",

@@ -1,6 +1,6 @@
 """A bundle: model, tokenizer and their settings in one folder, loaded without running any code from it.
 
-    model.safetensors  tokenizer.json  config.json  seal.json
+model.safetensors  tokenizer.json  config.json  seal.json
 """
 
 from pathlib import Path
@@ -55,13 +55,16 @@ def load_bundle(folder: Path) -> Bundle:
 
     check_seal(folder)
     config = read_json(folder / CONFIG_NAME)
+    path = str(folder / CONFIG_NAME)
+    for key, kind in (("model", dict), ("vocabulary_size", int)):
+        if not isinstance(config.get(key), kind):
+            raise InputError(f"{path}: {key} is missing or of the wrong type: take the bundle as training wrote it")
     tokenizer = Tokenizer.load(folder)
     if tokenizer.vocabulary_size != config["vocabulary_size"]:
         raise InputError(
             f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, "
             f"the model was trained with {config['vocabulary_size']}: take both from one bundle"
         )
-    path = str(folder / CONFIG_NAME)
     model = build_model(config["model"], vocabulary_size=config["vocabulary_size"], path=f"{path}: model")
     try:
         weights = load_file(folder / WEIGHTS_NAME)

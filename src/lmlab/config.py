@@ -108,7 +108,9 @@ def read_params(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: write it with `python -m pipelines.compose`") from None
     except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {error}; write it again with `python -m pipelines.compose`") from None
+        raise InputError(
+            f"{path} is not valid YAML: {error}; write it again with `python -m pipelines.compose`"
+        ) from None
     if not isinstance(values, dict):
         raise InputError(f"{path} holds no settings: write it again with `python -m pipelines.compose`")
     return {str(key): value for key, value in values.items()}

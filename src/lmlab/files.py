@@ -53,14 +53,17 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> dict:
     """The object in a JSON file.
 
-    Raises: InputError if the file is missing or is not JSON.
+    Raises: InputError if the file is missing, is not JSON or holds no object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)") from None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}): delete it and run `dvc repro`") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds no JSON object: delete it and run `dvc repro`")
+    return value
 
 
 def file_digest(path: Path) -> str:
@@ -89,7 +92,10 @@ def check_seal(folder: Path, *, only: str | None = None) -> dict:
     if not folder.is_dir():
         raise InputError(f"{folder} does not exist: run the stage that writes it first (`dvc repro`)")
     seal = read_json(folder / SEAL_NAME)
-    for name, expected in seal.get("files", {}).items():
+    digests = seal.get("files")
+    if not isinstance(digests, dict):
+        raise InputError(f"{folder / SEAL_NAME} names no files: delete {folder} and run `dvc repro` to write it again")
+    for name, expected in digests.items():
         if only is not None and name != only:
             continue
         path = folder / name

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lmlab.config import PositiveFloat, PositiveInt, Settings
+from lmlab.config import PositiveInt, Settings
 
 
 class RuntimeSettings(Settings):
@@ -18,7 +18,5 @@ class RuntimeSettings(Settings):
     """Processes that load batches; 0 loads them in the training process."""
     checkpoint_every_seconds: float = Field(ge=0)
     """How much training a kill may cost at most."""
-    log_to_tracker_every_seconds: PositiveFloat
-    """How often buffered points go to the MLflow store."""
     tracking: bool
     """Whether MLflow records the run."""

@@ -1,5 +1,7 @@
 """The batch law: batch number s is a pure function of the seed and s."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -7,11 +9,21 @@ from lmlab.data.batches import IGNORED, BatchPlan, validation_text
 from lmlab.data.store import TokenStore
 from lmlab.errors import InputError
 
-STREAM = np.arange(1000, dtype=np.uint16)
+
+def _store(lengths: list[int]) -> TokenStore:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    count = len(lengths)
+    return TokenStore(
+        np.arange(1, offsets[-1] + 1, dtype=np.uint16),
+        offsets,
+        np.zeros(count, np.int32),
+        np.asarray(lengths, np.int64) * 10,
+        np.arange(count, dtype=np.int64),
+    )
 
 
 def _plan(*, contiguous: bool = False, seed: int = 1, rows: int = 4, time: int = 10) -> BatchPlan:
-    return BatchPlan(STREAM, rows=rows, time=time, contiguous=contiguous, seed=seed)
+    return BatchPlan(_store([1000]), rows=rows, time=time, contiguous=contiguous, seed=seed)
 
 
 @pytest.mark.parametrize("contiguous", [False, True])
@@ -34,7 +46,7 @@ def test_a_pass_reads_no_token_twice_and_leaves_out_less_than_a_batch(contiguous
     plan = _plan(contiguous=contiguous)
     seen = np.concatenate([plan.batch(number).targets.ravel() for number in range(plan.batches_per_pass)])
     assert len(np.unique(seen)) == len(seen)
-    assert len(STREAM) - 1 - len(seen) < plan.tokens_per_batch
+    assert 999 - len(seen) < plan.tokens_per_batch
 
 
 def test_a_shuffled_pass_is_in_another_order_than_the_one_before() -> None:
@@ -58,21 +70,22 @@ def test_contiguous_rows_go_on_where_they_ended() -> None:
     assert not plan.batch(plan.batches_per_pass).goes_on
 
 
+def test_contiguous_documents_stand_in_another_order_each_pass_and_stay_whole() -> None:
+    plan = BatchPlan(_store([600, 700, 800, 900]), rows=1, time=10, contiguous=True, seed=1)
+
+    def order(pass_number: int) -> list[int]:
+        first = pass_number * plan.batches_per_pass
+        return [int(plan.batch(first + index).targets[0, -1]) for index in range(plan.batches_per_pass)]
+
+    jumps = [after - before for before, after in itertools.pairwise(order(0))]
+    # Ten tokens on, but where one document ends and another begins.
+    assert sum(jump != 10 for jump in jumps) <= 3
+    assert len({tuple(order(number)) for number in range(6)}) > 1
+
+
 def test_too_little_text_for_one_batch_is_said() -> None:
     with pytest.raises(InputError, match="fewer than one batch of 4 x 300 needs"):
         _plan(time=300)
-
-
-def _store(lengths: list[int]) -> TokenStore:
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    count = len(lengths)
-    return TokenStore(
-        np.arange(1, offsets[-1] + 1, dtype=np.uint16),
-        offsets,
-        np.zeros(count, np.int32),
-        np.asarray(lengths, np.int64) * 10,
-        np.arange(count, dtype=np.int64),
-    )
 
 
 def test_validation_reads_every_token_once_after_a_separator() -> None:

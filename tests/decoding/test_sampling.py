@@ -63,9 +63,7 @@ class CountingModel(LanguageModel):
 
 def test_generate_ends_before_the_first_stop_token() -> None:
     prompts = [[5], [2, 3]]
-    answers = generate(
-        CountingModel(), prompts, max_new_tokens=10, sampling=GREEDY, stop_ids=frozenset({9}), seed=0
-    )
+    answers = generate(CountingModel(), prompts, max_new_tokens=10, sampling=GREEDY, stop_ids=frozenset({9}), seed=0)
     assert answers == [[6, 7, 8], [4, 5, 6, 7, 8]]
 
 
@@ -85,9 +83,7 @@ def test_generate_never_reads_more_than_the_models_context() -> None:
 
 def test_generate_cuts_a_prompt_longer_than_the_context_to_its_end() -> None:
     model = CountingModel(context_length=8)
-    [answer] = generate(
-        model, [list(range(20))], max_new_tokens=3, sampling=GREEDY, stop_ids=frozenset(), seed=0
-    )
+    [answer] = generate(model, [list(range(20))], max_new_tokens=3, sampling=GREEDY, stop_ids=frozenset(), seed=0)
     assert answer == [20, 21, 22]
 
 

@@ -3,8 +3,8 @@
 Two orders over the one stream of a split's tokens, each row `time` tokens long:
 
     shuffled     the stream is cut into windows, in another order each pass
-    contiguous   the stream is cut into as many lanes as rows; row i of batch s + 1 goes on where row i of
-                 batch s ended, so that a recurrent state can be carried
+    contiguous   the documents, in another order each pass, are cut into as many lanes as rows; row i of batch
+                 s + 1 goes on where row i of batch s ended, so that a recurrent state can be carried
                      lane 0  |batch 0|batch 1|batch 2|...
                      lane 1  |batch 0|batch 1|batch 2|...
 """
@@ -19,6 +19,9 @@ from lmlab.errors import InputError
 
 IGNORED = -100
 """The target that a loss leaves out."""
+
+BLOCK_TOKENS = 512
+"""Documents are shuffled in blocks of about this size: an order of a million short ones would fill memory."""
 
 
 class Batch(NamedTuple):
@@ -35,10 +38,9 @@ class Batch(NamedTuple):
 class BatchPlan:
     """All batches of a training, by number."""
 
-    def __init__(
-        self, tokens: NDArray[np.unsignedinteger], *, rows: int, time: int, contiguous: bool, seed: int
-    ) -> None:
-        self._tokens = tokens
+    def __init__(self, store: TokenStore, *, rows: int, time: int, contiguous: bool, seed: int) -> None:
+        self._tokens = tokens = store.tokens
+        self._blocks = block_starts(store) if contiguous else np.zeros(1, np.int64)
         self._rows, self._time = rows, time
         self._contiguous = contiguous
         self._seed = seed
@@ -51,6 +53,7 @@ class BatchPlan:
             )
         self.batches_per_pass = num_windows // rows
         self._order_of_pass: tuple[int, NDArray[np.int64]] | None = None
+        self._blocks_of_pass: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @property
     def tokens_per_batch(self) -> int:
@@ -62,6 +65,8 @@ class BatchPlan:
         pass_number, index = divmod(number, self.batches_per_pass)
         starts = self._lane_starts(pass_number, index) if self._contiguous else self._window_starts(pass_number, index)
         positions = starts[:, None] + np.arange(self._time + 1)[None, :]  # (rows, time + 1)
+        if self._contiguous:
+            positions = self._in_block_order(positions, pass_number)
         rows = self._tokens[positions].astype(np.int64)
         return Batch(rows[:, :-1], rows[:, 1:], goes_on=self._contiguous and index > 0)
 
@@ -79,6 +84,16 @@ class BatchPlan:
             self._order_of_pass = (pass_number, order)
         return self._order_of_pass[1]
 
+    def _in_block_order(self, positions: NDArray[np.int64], pass_number: int) -> NDArray[np.int64]:
+        """Where the tokens at these positions of the pass's order of blocks stand in the store."""
+        if self._blocks_of_pass is None or self._blocks_of_pass[0] != pass_number:
+            order = self._generator(pass_number).permutation(len(self._blocks))
+            lengths = np.diff(self._blocks, append=len(self._tokens))[order]
+            self._blocks_of_pass = (pass_number, self._blocks[order], np.cumsum(lengths) - lengths)
+        _, stored, ordered = self._blocks_of_pass
+        block = np.searchsorted(ordered, positions, side="right") - 1
+        return stored[block] + positions - ordered[block]
+
     def _shift(self, pass_number: int) -> int:
         """Tokens left out at the start of the stream, so that each pass cuts it elsewhere."""
         spare = len(self._tokens) - 1 - self.batches_per_pass * self._rows * self._time
@@ -86,6 +101,15 @@ class BatchPlan:
 
     def _generator(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *key])
+
+
+def block_starts(store: TokenStore) -> NDArray[np.int64]:
+    """Where blocks of whole documents begin, one in each stretch of BLOCK_TOKENS tokens in which a document begins."""
+    begins = np.flatnonzero(np.diff(store.documents, prepend=-1))
+    starts = store.offsets[begins]
+    # The first document that starts in a stretch of BLOCK_TOKENS begins a block.
+    _, firsts = np.unique(starts // BLOCK_TOKENS, return_index=True)
+    return starts[firsts]
 
 
 class ValidationText(NamedTuple):

@@ -85,9 +85,7 @@ def encode(settings: EncodeSettings, inputs: EncodeInputs, outputs: EncodeOutput
             log.info("encoding %s", split)
             splits[split] = _encode_split(inputs.records, tokens_folder, split, task=settings.task, tokenizer=tokenizer)
         used = _used_vocabulary(TokenStore.open(tokens_folder, "train"), tokenizer.vocabulary_size)
-        write_seal(
-            tokens_folder, {"stage": "encode", "source": seal["source"], "separator_id": tokenizer.separator_id}
-        )
+        write_seal(tokens_folder, {"stage": "encode", "source": seal["source"], "separator_id": tokenizer.separator_id})
     report = {
         "tokenizer": {"name": settings.tokenizer.name, "vocabulary_size": tokenizer.vocabulary_size},
         "vocabulary_used": used,

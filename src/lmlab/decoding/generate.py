@@ -43,7 +43,7 @@ def generate(
     random = _generators(prompts, seed=seed)
     stops = torch.tensor(sorted(stop_ids), device=device)
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    reader = _Reader(model)
+    reader, position = _Reader(model), 0
     for position in range(int(lengths.min()), tokens.shape[1]):
         logits = reader.read(tokens[:, :position])
         writing = (lengths <= position) & (position < lengths + max_new_tokens) & ~ended

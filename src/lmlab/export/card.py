@@ -63,7 +63,11 @@ Weights are safetensors; tokenizer.json loads in the library tokenizers and in
 
 
 def model_card(
-    config: Mapping[str, Any], *, cleaning: Mapping[str, Any], encoding: Mapping[str, Any], evaluation: Mapping[str, Any]
+    config: Mapping[str, Any],
+    *,
+    cleaning: Mapping[str, Any],
+    encoding: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
 ) -> str:
     """The card as Markdown, from the bundle's config and the reports of the stages."""
     training = config["training"]

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from lmlab.bundle import load_bundle
 from lmlab.data.store import TokenStore
 from lmlab.errors import InputError
 from lmlab.export.card import model_card
@@ -55,9 +56,9 @@ def export(settings: ExportSettings, inputs: ExportInputs, outputs: ExportOutput
         encoding=read_json(inputs.encoding),
         evaluation=read_json(inputs.evaluation),
     )
-    prompts = _prompts(inputs.tokens, section)
-    expected = EXPORTERS.get("bundle").build().answer(
-        inputs.bundle, prompts, greedy_tokens=section.parity.greedy_tokens
+    prompts = _prompts(inputs, section)
+    expected = (
+        EXPORTERS.get("bundle").build().answer(inputs.bundle, prompts, greedy_tokens=section.parity.greedy_tokens)
     )
     artifacts = []
     with whole_folder(outputs.export) as folder:
@@ -73,18 +74,18 @@ def export(settings: ExportSettings, inputs: ExportInputs, outputs: ExportOutput
     return report
 
 
-def _prompts(tokens: Path, section: ExportSection) -> list[list[int]]:
-    """The separator and the first tokens of test records spread evenly over the split."""
-    separator_id = check_seal(tokens)["separator_id"]
-    store = TokenStore.open(tokens, "test")
+def _prompts(inputs: ExportInputs, section: ExportSection) -> list[list[int]]:
+    """The separator and the first tokens of test records spread evenly over the split, within the model's context."""
+    separator_id = check_seal(inputs.tokens)["separator_id"]
+    store = TokenStore.open(inputs.tokens, "test")
     count = min(section.parity.num_prompts, store.num_records)
     chosen = [index * store.num_records // count for index in range(count)]
-    return [[separator_id, *store.record(index)[: section.parity.prompt_tokens].tolist()] for index in chosen]
+    bound = load_bundle(inputs.bundle).model.context_length
+    prompts = [[separator_id, *store.record(index)[: section.parity.prompt_tokens].tolist()] for index in chosen]
+    return [prompt[:bound] for prompt in prompts]
 
 
-def _checked(
-    name: str, folder: Path, prompts: list[list[int]], expected: list[Answer], section: ExportSection
-) -> dict:
+def _checked(name: str, folder: Path, prompts: list[list[int]], expected: list[Answer], section: ExportSection) -> dict:
     found = answers_in_fresh_process(name, folder, prompts, greedy_tokens=section.parity.greedy_tokens)
     parity = compare(expected, found)
     if parity.largest_difference > section.parity.largest_difference or parity.same_greedy_prompts < len(prompts):

@@ -35,7 +35,8 @@ def answers_in_fresh_process(
     """
     with tempfile.TemporaryDirectory() as scratch:
         questions, answers = Path(scratch) / "questions.npz", Path(scratch) / "answers.npz"
-        np.savez(questions, greedy_tokens=greedy_tokens, **{f"prompt{i}": np.asarray(p) for i, p in enumerate(prompts)})
+        asked = {f"prompt{i}": np.asarray(prompt) for i, prompt in enumerate(prompts)}
+        np.savez(questions, allow_pickle=False, greedy_tokens=greedy_tokens, **asked)
         command = [sys.executable, "-m", "lmlab.export.parity", exporter, str(folder), str(questions), str(answers)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -48,8 +49,13 @@ def answers_in_fresh_process(
 def compare(expected: Sequence[Answer], found: Sequence[Answer]) -> Parity:
     """The greatest difference of logits and the number of equal greedy continuations."""
     pairs = list(zip(expected, found, strict=True))
-    largest = max(float(np.abs(ours.logits - theirs.logits).max()) for ours, theirs in pairs)
+    largest = max(_difference(ours, theirs) for ours, theirs in pairs)
     return Parity(largest, sum(ours.greedy == theirs.greedy for ours, theirs in pairs))
+
+
+def _difference(ours: Answer, theirs: Answer) -> float:
+    # NaN is greater than no bound, and would pass.
+    return float(np.nan_to_num(np.abs(ours.logits - theirs.logits), nan=np.inf).max())
 
 
 def main(exporter: str, folder: str, questions: str, answers: str) -> None:
@@ -59,7 +65,8 @@ def main(exporter: str, folder: str, questions: str, answers: str) -> None:
         prompts = [stored[f"prompt{i}"].tolist() for i in range(len(stored.files) - 1)]
     given = EXPORTERS.get(exporter).build().answer(Path(folder), prompts, greedy_tokens=greedy_tokens)
     logits = {f"logits{i}": answer.logits for i, answer in enumerate(given)}
-    np.savez(answers, **logits, **{f"greedy{i}": np.asarray(answer.greedy) for i, answer in enumerate(given)})
+    greedy = {f"greedy{i}": np.asarray(answer.greedy) for i, answer in enumerate(given)}
+    np.savez(answers, allow_pickle=False, **logits, **greedy)
 
 
 if __name__ == "__main__":

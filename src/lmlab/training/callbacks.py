@@ -18,13 +18,14 @@ BEST_NAME = "best.safetensors"
 class Resume(pl.Callback):
     """Writes resume checkpoints by the clock, between steps only, and begins from the last one."""
 
-    def __init__(self, folder: Path, settings: TrainingSettings, *, every_seconds: float) -> None:
-        self._folder, self._settings, self._every_seconds = folder, settings, every_seconds
+    def __init__(self, learner: Learner, folder: Path, settings: TrainingSettings, *, every_seconds: float) -> None:
+        self._learner, self._folder, self._settings = learner, folder, settings
+        self._every_seconds = every_seconds
         self._written_at = time.monotonic()
 
-    def restore(self, learner: Learner) -> None:
+    def restore(self) -> None:
         """Put the learner where the folder's checkpoint left off, if there is one."""
-        content = read_checkpoint(self._folder)
+        content, learner = read_checkpoint(self._folder), self._learner
         if content is None:
             return
         learner.model.load_state_dict(content["model"])
@@ -34,21 +35,22 @@ class Resume(pl.Callback):
         for name, value in content["progress"].items():
             setattr(learner.progress, name, value)
 
-    def on_train_batch_end(self, _trainer: pl.Trainer, learner: pl.LightningModule, *_: object) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
         """Write where it is due; a step that ends a stretch waits for its validation."""
-        assert isinstance(learner, Learner)
-        step = learner.progress.step
+        step = self._learner.progress.step
         if step % self._settings.validate_every_steps and step < self._settings.num_steps:
-            self._write_if_due(learner)
+            self._write_if_due()
 
-    def on_train_epoch_end(self, _trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write after the validation."""
-        assert isinstance(learner, Learner)
-        self._write_if_due(learner)
+        self._write_if_due()
 
-    def _write_if_due(self, learner: Learner) -> None:
+    def _write_if_due(self) -> None:
         if time.monotonic() - self._written_at < self._every_seconds:
             return
+        learner = self._learner
         content = {
             "model": learner.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in learner.configure_optimizers()],
@@ -62,33 +64,33 @@ class Resume(pl.Callback):
 class KeepBest(pl.Callback):
     """Keeps the weights of the best validation, and ends a training that no longer gets better."""
 
-    def __init__(self, folder: Path, settings: TrainingSettings) -> None:
-        self._folder, self._patience = folder, settings.early_stop_validations
+    def __init__(self, learner: Learner, folder: Path, settings: TrainingSettings) -> None:
+        self._learner, self._folder = learner, folder
+        self._patience = settings.early_stop_validations
 
-    def on_validation_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Runs before the resume checkpoint of the same step, which relies on the file."""
-        assert isinstance(learner, Learner)
-        if learner.progress.validations_without_best == 0:
+        progress = self._learner.progress
+        if progress.validations_without_best == 0:
             with whole_file(self._folder / BEST_NAME) as partial:
-                save_file(learner.model.state_dict(), partial)
-        if self._patience is not None and learner.progress.validations_without_best >= self._patience:
-            learner.progress.stopped_by = "early stop"
+                save_file(self._learner.model.state_dict(), partial)
+        if self._patience is not None and progress.validations_without_best >= self._patience:
+            progress.stopped_by = "early stop"
             trainer.should_stop = True
 
 
 class Bar(pl.Callback):
     """A line with steps, loss and tokens a second; only where somebody looks."""
 
-    def __init__(self, settings: TrainingSettings) -> None:
-        self._settings = settings
+    def __init__(self, learner: Learner, settings: TrainingSettings) -> None:
+        self._learner, self._settings = learner, settings
         self._bar: tqdm | None = None
 
-    def on_train_start(self, _trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar from the present step on."""
-        assert isinstance(learner, Learner)
         self._bar = tqdm(
             total=self._settings.num_steps * self._settings.tokens_per_step,
-            initial=learner.progress.step * self._settings.tokens_per_step,
+            initial=self._learner.progress.step * self._settings.tokens_per_step,
             unit="tok",
             unit_scale=True,
             desc="train",
@@ -96,15 +98,16 @@ class Bar(pl.Callback):
             mininterval=0.5,
         )
 
-    def on_train_batch_end(self, _trainer: pl.Trainer, learner: pl.LightningModule, *_: object) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
         """Move on by a step."""
-        assert isinstance(learner, Learner)
         if self._bar is not None and not self._bar.disable:
-            best = learner.progress.best_bits_per_byte
-            self._bar.set_postfix_str(f"loss {learner.last_nats:.3f}, best {best:.3f} bits/byte", refresh=False)
+            best = self._learner.progress.best_bits_per_byte
+            self._bar.set_postfix_str(f"loss {self._learner.last_nats:.3f}, best {best:.3f} bits/byte", refresh=False)
             self._bar.update(self._settings.tokens_per_step)
 
-    def teardown(self, _trainer: pl.Trainer, _learner: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the line as it is."""
         if self._bar is not None:
             self._bar.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lmlab.files import whole_file
 
-HISTORY_COLUMNS = (
+HISTORY_COLUMNS: tuple[str, ...] = (
     "step",
     "tokens",
     "learning_rate",

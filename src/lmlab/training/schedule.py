@@ -4,12 +4,12 @@ from lmlab.training.settings import TrainingSettings
 
 
 def learning_rate_share(step: int, settings: TrainingSettings) -> float:
-    """What step `step`, counted from 0, takes of the learning rate: rises, stays at 1, falls linearly.
+    r"""What step `step`, counted from 0, takes of the learning rate: rises, stays at 1, falls linearly.
 
-        1     ____________
-             /            \\
-        0   /              \\_ final_learning_rate_share
-            warm-up        decay
+    1     ______________
+         /              \
+    0   /                \_  final_learning_rate_share
+       warm-up        decay
     """
     total = settings.num_steps
     warmup = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0

@@ -79,7 +79,7 @@ def _learner(settings: TrainSettings, inputs: TrainInputs, run: Run, *, tokenize
     model = build_model(settings.model.model_dump(), vocabulary_size=tokenizer.vocabulary_size, path="model")
     _check_length(model, training)
     plan = BatchPlan(
-        TokenStore.open(inputs.tokens, "train").tokens,
+        TokenStore.open(inputs.tokens, "train"),
         rows=training.batch_rows,
         time=training.sequence_length,
         contiguous=training.carry_state,
@@ -132,8 +132,8 @@ def _check_length(model: LanguageModel, training: TrainingSettings) -> None:
 
 def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> None:
     training, runtime = settings.training, settings.runtime
-    resume = Resume(checkpoints, training, every_seconds=runtime.checkpoint_every_seconds)
-    resume.restore(learner)
+    resume = Resume(learner, checkpoints, training, every_seconds=runtime.checkpoint_every_seconds)
+    resume.restore()
     done = learner.progress.step
     if learner.progress.stopped_by or done >= training.num_steps:
         return
@@ -155,14 +155,16 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> None:
         enable_model_summary=False,
         default_root_dir=checkpoints,
         # Order matters: the best weights are on disk before a checkpoint says so.
-        callbacks=[KeepBest(checkpoints, training), resume, Bar(training)],
+        callbacks=[KeepBest(learner, checkpoints, training), resume, Bar(learner, training)],
     )
     trainer.fit(learner)
     if trainer.interrupted:
         raise KeyboardInterrupt
 
 
-def _write(learner: Learner, settings: TrainSettings, outputs: TrainOutputs, *, tokenizer: Tokenizer, source: str) -> dict:
+def _write(
+    learner: Learner, settings: TrainSettings, outputs: TrainOutputs, *, tokenizer: Tokenizer, source: str
+) -> dict:
     model, progress = learner.model, learner.progress
     model.load_state_dict(load_file(outputs.checkpoints / BEST_NAME))
     report = _report(model, progress, settings)

@@ -1,4 +1,4 @@
-"""Byte-level byte-pair encoding (Sennrich et al. 2016; over bytes: Radford et al. 2019): reads every text, loses none."""
+"""Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019): reads every text, loses none."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -27,7 +27,7 @@ class LanguageModel(nn.Module):
         """Number of trained numbers; a tied matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def embedding_parameters(self) -> list[nn.Parameter]:
+    def embedding_parameters(self) -> list[Tensor]:
         """The vocabulary's matrices, which optimizers for hidden matrices leave out."""
         return [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
 

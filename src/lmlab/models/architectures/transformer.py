@@ -16,6 +16,9 @@ class TransformerLanguageModel(LanguageModel):
     State: keys and values of each block, each (batch, key heads, time, head).
     """
 
+    cosine: Tensor
+    sine: Tensor
+
     def __init__(
         self,
         *,
@@ -71,8 +74,8 @@ class TransformerLanguageModel(LanguageModel):
         """
         past = 0 if state is None else state[0].shape[2]
         end = past + tokens.shape[1]
-        if end > self.context_length:
-            raise ValueError(f"{end} tokens are more than the model's context_length of {self.context_length}")
+        if end > len(self.cosine):
+            raise ValueError(f"{end} tokens are more than the model's context_length of {len(self.cosine)}")
         rotation = (self.cosine[past:end], self.sine[past:end])
         hidden = self.dropout(self.embedding(tokens))  # (batch, time, width)
         after: list[Tensor] = []

@@ -1,0 +1,125 @@
+"""`python -m pipelines.run` in a project of its own: what it leaves on disk, in MLflow and as exit code."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from lmlab.files import read_json
+from lmlab.tracking import open_store
+from tests.pipelines.tiny import TINY, TRANSFORMER, command_of, environment, run_command, write_text
+
+pytestmark = pytest.mark.slow
+
+PARENT_TAG = "mlflow.parentRunId"
+
+
+@pytest.fixture
+def project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    write_text(project)
+    return project
+
+
+def _runs(project: Path) -> list[Run]:
+    store = open_store(project)
+    client: MlflowClient = store.client
+    return list(client.search_runs([store.experiment_id]))
+
+
+def _parents_and_children(project: Path) -> tuple[list[Run], list[Run]]:
+    runs = _runs(project)
+    return (
+        [run for run in runs if PARENT_TAG not in run.data.tags],
+        [run for run in runs if PARENT_TAG in run.data.tags],
+    )
+
+
+def _folders(project: Path, stage: str) -> list[Path]:
+    return [path for path in (project / "work").glob(f"{stage}-*") if path.is_dir()]
+
+
+def test_a_run_writes_everything_and_a_second_one_redoes_no_stage(project: Path) -> None:
+    done = run_command(project, "run", *TINY, *TRANSFORMER)
+    assert done.returncode == 0, done.stderr
+    [evaluate], [train], [report] = (_folders(project, stage) for stage in ("evaluate", "train", "report"))
+    assert f"{read_json(evaluate / 'evaluation.json')['bits_per_byte']:.3f}" in done.stdout
+    assert (train / "bundle" / "model.safetensors").is_file()
+    assert "<html" in (report / "report.html").read_text(encoding="utf-8")
+    [run] = _runs(project)
+    assert run.info.status == "FINISHED"
+
+    written = {path: path.stat().st_mtime_ns for path in (project / "work").rglob("*.json")}
+    again = run_command(project, "run", *TINY, *TRANSFORMER)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == done.stdout
+    assert again.stderr.count(": already in work/") == 6
+    assert {path: path.stat().st_mtime_ns for path in (project / "work").rglob("*.json")} == written
+    assert len(_runs(project)) == 1
+
+
+def test_an_output_deleted_from_work_is_made_again(project: Path) -> None:
+    assert run_command(project, "run", *TINY, *TRANSFORMER).returncode == 0
+    [report] = _folders(project, "report")
+    (report / "report.html").unlink()
+    assert run_command(project, "run", *TINY, *TRANSFORMER).returncode == 0
+    assert (report / "report.html").is_file()
+
+
+def test_a_sweep_is_a_parent_with_six_children_that_share_cleaning_and_encoding(project: Path) -> None:
+    # These sizes have the same names in all three models.
+    sizes = ["model.width=48", "model.layers=1"]
+    done = run_command(project, "run", "-m", "model=lstm,gru,transformer", "seed=1,2", *TINY, *sizes)
+    assert done.returncode == 0, done.stderr
+    [parent], children = _parents_and_children(project)
+    assert parent.info.status == "FINISHED"
+    assert [child.info.status for child in children] == ["FINISHED"] * 6
+    assert {child.data.tags[PARENT_TAG] for child in children} == {parent.info.run_id}
+    expected = {f"model={model},seed={seed}" for model in ("lstm", "gru", "transformer") for seed in (1, 2)}
+    assert {child.info.run_name for child in children} == expected
+    assert len(_folders(project, "clean")) == len(_folders(project, "encode")) == 1
+
+
+def test_a_sweep_with_a_bad_job_names_it_and_finishes_the_others(project: Path) -> None:
+    rates = "training.learning_rate=1e-3,-1,2e-3"
+    done = run_command(project, "run", "-m", rates, *TINY, *TRANSFORMER)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "error: 1 of the sweep's jobs failed: training.learning_rate=-1"
+    [parent], children = _parents_and_children(project)
+    assert parent.info.status == "FAILED"
+    states = {child.info.run_name: child.info.status for child in children}
+    assert states == {
+        "training.learning_rate=0.001": "FINISHED",
+        "training.learning_rate=-1": "FAILED",
+        "training.learning_rate=0.002": "FINISHED",
+    }
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_mid_training_leaves_the_run_killed_and_no_traceback(
+    sent: signal.Signals, code: int, project: Path
+) -> None:
+    command = command_of("run", *TINY, *TRANSFORMER, "training.max_steps=1000000")
+    log = project / "log"
+    with (
+        log.open("w") as stream,
+        subprocess.Popen(command, cwd=project, env=environment(), stdout=stream, stderr=stream) as process,
+    ):
+        deadline = time.monotonic() + 60
+        while not list(project.glob("work/checkpoints-*/best.safetensors")):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        process.send_signal(sent)
+        assert process.wait(timeout=60) == code, log.read_text()
+    said = log.read_text()
+    assert "Traceback" not in said
+    assert said.count("interrupted") == (sent == signal.SIGINT)
+    [run] = _runs(project)
+    assert run.info.status == "KILLED"
+    assert not list(project.glob("work/train-*/bundle"))

@@ -1,0 +1,59 @@
+"""The commands as a user runs them, with settings so small that a whole pipeline takes seconds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.corpus import texts
+
+SOURCE = ["source=files", "source.path=my.txt", "source.documents=paragraphs"]
+TINY = [
+    *SOURCE,
+    "tokenizer.vocabulary_size=300",
+    "training.sequence_length=32",
+    "training.max_steps=6",
+    "training.batch_rows=2",
+    "training.warmup_steps=1",
+    "training.validate_every_steps=3",
+    "training.validation_tokens=200",
+    "task.decoding.max_new_tokens=5",
+    "evaluation.samples.num_unprompted=1",
+    "evaluation.samples.num_prompted=1",
+    "evaluation.bootstrap.num_resamples=20",
+    "evaluation.baselines.training_megabytes=1",
+    "export.parity.num_prompts=2",
+    "export.parity.greedy_tokens=4",
+    "runtime.accelerator=cpu",
+    "runtime.threads=1",
+]
+TRANSFORMER = [
+    "model.width=32",
+    "model.layers=1",
+    "model.heads=2",
+    "model.key_heads=1",
+    "model.feed_forward_width=48",
+    "model.context_length=32",
+]
+
+
+def write_text(project: Path) -> None:
+    """The user's own text: my.txt, documents parted by blank lines."""
+    (project / "my.txt").write_text("\n".join(texts(200, seed=1)), encoding="utf-8")
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command: the project's own store, one thread, nothing from a hub."""
+    kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def command_of(name: str, *arguments: str) -> list[str]:
+    """The words of a command of pipelines/."""
+    return [sys.executable, "-m", f"pipelines.{name}", *arguments]
+
+
+def run_command(project: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of pipelines/ in the project."""
+    command = command_of(name, *arguments)
+    return subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, check=False)

@@ -1,0 +1,165 @@
+"""The stage train: schedule, optimizers, budgets, early stop, and what goes wrong."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmlab.bundle import build_model, load_bundle
+from lmlab.config import validate
+from lmlab.errors import InputError
+from lmlab.training.checkpoint import FILE_NAME, read_checkpoint, write_checkpoint
+from lmlab.training.learner import nats_per_token
+from lmlab.training.optimizers import build_optimizers, set_learning_rates
+from lmlab.training.schedule import learning_rate_share
+from lmlab.training.settings import TrainingSettings
+from tests.corpus import encoded_corpus
+from tests.training.train_tiny import MODEL_SETTINGS, MUON, TRAINING, train_tiny
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    encoded_corpus(folder)
+    return folder
+
+
+def _settings(**changes: object) -> TrainingSettings:
+    return validate(TrainingSettings, TRAINING | changes, path="training")
+
+
+def test_the_schedule_rises_stays_and_falls_as_worked_out_by_hand() -> None:
+    settings = _settings(max_steps=10, warmup_steps=2, decay_share=0.4, final_learning_rate_share=0.2)
+    shares = [learning_rate_share(step, settings) for step in range(10)]
+    # Four steps of decay: at steps 6 to 9 there are 4, 3, 2, 1 of 4 left, scaled onto 1 to 0.2.
+    assert shares == pytest.approx([0.5, 1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "max_tokens", "steps"), [(7, None, 7), (None, 640, 10), (7, 640, 7), (100, 640, 10)]
+)
+def test_the_first_budget_that_is_reached_counts(max_steps: int, max_tokens: int, steps: int) -> None:
+    assert _settings(max_steps=max_steps, max_tokens=max_tokens).num_steps == steps
+
+
+@pytest.mark.parametrize("optimizer", [TRAINING["optimizer"], MUON], ids=lambda values: values["name"])
+def test_every_parameter_is_moved_by_one_optimizer(optimizer: dict) -> None:
+    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, path="model")
+    optimizers = build_optimizers(model, _settings(optimizer=optimizer))
+    moved = [id(weight) for one in optimizers for group in one.param_groups for weight in group["params"]]
+    assert sorted(moved) == sorted(id(weight) for weight in model.parameters())
+
+
+def test_muon_moves_hidden_matrices_and_nothing_else() -> None:
+    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, path="model")
+    muon, adamw = build_optimizers(model, _settings(optimizer=MUON))
+    assert all(weight.ndim == 2 for weight in muon.param_groups[0]["params"])
+    assert any(weight is model.embedding_parameters()[0] for weight in adamw.param_groups[0]["params"])
+
+
+def test_learning_rates_are_shares_of_each_groups_own() -> None:
+    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, path="model")
+    optimizers = build_optimizers(model, _settings(optimizer=MUON | {"adamw_learning_rate_ratio": 0.1}))
+    set_learning_rates(optimizers, 0.5)
+    set_learning_rates(optimizers, 0.5)
+    assert [one.param_groups[0]["lr"] for one in optimizers] == pytest.approx([0.005, 0.0005])
+
+
+def test_the_loss_leaves_out_what_is_not_a_target() -> None:
+    logits = torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([[1, 2, -100]])
+    by_hand = -(logits.log_softmax(-1)[0, 0, 1] + logits.log_softmax(-1)[0, 1, 2]) / 2
+    torch.testing.assert_close(nats_per_token(logits, targets), by_hand)
+    changed = logits.clone()
+    changed[0, 2] += 100 * torch.arange(5)
+    torch.testing.assert_close(nats_per_token(changed, targets), by_hand)
+
+
+def test_training_learns_and_keeps_its_best_weights(corpus: Path, tmp_path: Path) -> None:
+    report = train_tiny(corpus, tmp_path, max_steps=60)
+    rows = [line.split(",") for line in (tmp_path / "history.csv").read_text().splitlines()[1:]]
+    validations = [float(row[4]) for row in rows if row[4]]
+    assert len(validations) == 6
+    assert report["validation_nats_per_token"] == min(validations)
+    assert validations[-1] < validations[0] - 0.5
+    assert load_bundle(tmp_path / "bundle").config["training"] == report
+
+
+def test_accumulating_gives_the_gradients_of_the_whole_batch(corpus: Path, tmp_path: Path) -> None:
+    reports = {}
+    for accumulate in (1, 4):
+        settings = {"accumulate": accumulate, "carry_state": True, "max_steps": 10, "model": "lstm"}
+        train_tiny(corpus, tmp_path / str(accumulate), **settings, learning_rate=1e-4)
+        rows = (tmp_path / str(accumulate) / "history.csv").read_text().splitlines()
+        reports[accumulate] = float(rows[-1].split(",")[4])
+    # Dropout draws other masks for other parts; so small a learning rate hides all but a wrong scale.
+    assert reports[1] == pytest.approx(reports[4], abs=1e-3)
+
+
+def test_a_training_that_no_longer_gets_better_ends_early(corpus: Path, tmp_path: Path) -> None:
+    report = train_tiny(
+        corpus,
+        tmp_path,
+        max_steps=200,
+        learning_rate=1e-12,
+        warmup_steps=0,
+        early_stop_validations=2,
+        validate_every_steps=5,
+        final_learning_rate_share=1.0,
+    )
+    assert report["stopped_by"] == "early stop"
+    assert report["steps"] < 200
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_leaves_no_bundle(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lmlab.training import learner
+
+    original = learner.nats_per_token
+    calls = iter(range(100))
+    monkeypatch.setattr(learner, "nats_per_token", lambda *a: original(*a) * (float("nan") if next(calls) > 9 else 1))
+    with pytest.raises(InputError, match=r"training step 6: the loss is nan; lower training\.learning_rate"):
+        train_tiny(corpus, tmp_path)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_sequence_longer_than_the_models_context_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"training\.sequence_length: 64 is more than model\.context_length \(32\)"):
+        train_tiny(corpus, tmp_path, sequence_length=64)
+
+
+def test_two_trainings_in_one_folder_are_refused(corpus: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    with (
+        FileLock(tmp_path / "checkpoints.lock"),
+        pytest.raises(InputError, match="another process trains in"),
+    ):
+        train_tiny(corpus, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named_and_not_loaded(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, {"progress": {"step": 3}})
+    assert read_checkpoint(tmp_path) == {"progress": {"step": 3}}
+    path = tmp_path / FILE_NAME
+    stored = bytearray(path.read_bytes())
+    stored[len(stored) // 2] ^= 1
+    path.write_bytes(stored)
+    with pytest.raises(InputError, match="is damaged"):
+        read_checkpoint(tmp_path)
+
+
+def test_a_pickle_in_place_of_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    import hashlib
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "owned",))
+
+    payload = pickle.dumps(Evil(), protocol=2)
+    (tmp_path / FILE_NAME).write_bytes(hashlib.sha256(payload).digest() + payload)
+    with pytest.raises(InputError, match="is not a checkpoint"):
+        read_checkpoint(tmp_path)
+    assert not (tmp_path / "owned").exists()
