@@ -47,8 +47,8 @@ def refused_identity(params: Mapping[str, Any], *, name: str, parent: str) -> Ru
 
 
 def run_name(params: Mapping[str, Any]) -> str:
-    """What tells a run from its neighbours: task, model and seed."""
-    return f"{params['task']['name']} {params['model']['name']} seed={params['seed']}"
+    """What tells a run from its neighbours, the telling part first: lists cut names off."""
+    return f"{params['model']['name']} seed={params['seed']} {params['task']['name']}"
 
 
 def run_files(paths: Mapping[str, Path]) -> RunFiles:

@@ -42,7 +42,6 @@ RUNTIME = {
     "threads": None,
     "workers": 0,
     "checkpoint_every_seconds": 0,
-    "log_to_tracker_every_seconds": 1,
     "tracking": False,
 }
 MODELS = {

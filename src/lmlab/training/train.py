@@ -112,11 +112,16 @@ class _Watch:
 
     def __call__(self, values: dict[str, float], step: int) -> None:
         now = time.monotonic()
-        speed = {}
-        if self._seen is not None and "train_nats_per_token" in values and now > self._seen[0]:
-            speed = {"tokens_per_second": (values["tokens"] - self._seen[1]) / (now - self._seen[0])}
+        if self._seen is None:
+            shown = values
+        elif values["tokens"] == self._seen[1]:
+            # A validation at a step that was logged already: a second point there would bend the axis of tokens.
+            shown = {name: value for name, value in values.items() if name != "tokens"}
+        else:
+            speed = (values["tokens"] - self._seen[1]) / (now - self._seen[0])
+            shown = {**values, "tokens_per_second": speed}
         self._seen = (now, values["tokens"])
-        self._run.log_metrics({**values, **speed}, step=step)
+        self._run.log_metrics(shown, step=step)
 
 
 def _check_length(model: LanguageModel, training: TrainingSettings) -> None:
