@@ -10,7 +10,7 @@ from lmlab.config import validate
 from lmlab.errors import InputError
 from lmlab.training.checkpoint import FILE_NAME, read_checkpoint, write_checkpoint
 from lmlab.training.learner import nats_per_token
-from lmlab.training.optimizers import build_optimizers, set_learning_rates
+from lmlab.training.optimizers import Float32Muon, build_optimizers, set_learning_rates
 from lmlab.training.schedule import learning_rate_share
 from lmlab.training.settings import TrainingSettings
 from tests.corpus import encoded_corpus
@@ -55,6 +55,25 @@ def test_muon_moves_hidden_matrices_and_nothing_else() -> None:
     muon, adamw = build_optimizers(model, _settings(optimizer=MUON))
     assert all(weight.ndim == 2 for weight in muon.param_groups[0]["params"])
     assert any(weight is model.embedding_parameters()[0] for weight in adamw.param_groups[0]["params"])
+
+
+@pytest.mark.parametrize("shape", [(24, 16), (16, 24), (16, 16)])
+def test_muon_steps_as_torchs_own_does_but_for_its_rounding(shape: tuple[int, int]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    start = torch.randn(shape, generator=draw)
+    ours, torchs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    optimizers = [
+        Float32Muon([ours], lr=0.1, momentum=0.9, weight_decay=0.1),
+        torch.optim.Muon([torchs], lr=0.1, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    ]
+    for _ in range(4):
+        gradient = torch.randn(shape, generator=draw)
+        for weight, optimizer in zip((ours, torchs), optimizers, strict=True):
+            weight.grad = gradient.clone()
+            optimizer.step()
+    # bfloat16 keeps 8 bits, and four steps of at most 0.1 were made.
+    torch.testing.assert_close(ours, torchs, atol=0.01, rtol=0)
+    assert (ours - start).abs().max() > 0.1
 
 
 def test_learning_rates_are_shares_of_each_groups_own() -> None:

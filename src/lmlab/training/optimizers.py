@@ -1,6 +1,8 @@
-"""Optimizers: which parameters each one moves. Both are torch's own."""
+"""Optimizers: which parameters each one moves."""
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from lmlab.models.architectures.language_model import LanguageModel
@@ -43,13 +45,11 @@ def _adamw(
 def _muon_and_adamw(
     matrices: list[nn.Parameter], others: list[nn.Parameter], settings: MuonSettings, *, learning_rate: float
 ) -> list[Optimizer]:
-    muon = Muon(
+    muon = Float32Muon(
         matrices,
         lr=learning_rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
-        # Steps as large as AdamW's, so that one learning rate means about the same for both.
-        adjust_lr_fn="match_rms_adamw",
     )
     adamw = AdamW(
         others,
@@ -59,3 +59,48 @@ def _muon_and_adamw(
         fused=True,
     )
     return [muon, adamw]
+
+
+class Float32Muon(Muon):
+    """torch's Muon, with its orthogonalization in float32 instead of bfloat16.
+
+    A CPU without bfloat16 instructions takes many times as long for torch's, and rounding that coarse would make
+    results differ between processors by more than their last digits.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step on every parameter that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._move(weight, weight.grad, group)
+
+    def _move(self, weight: nn.Parameter, gradient: Tensor, group: dict) -> None:
+        state = self.state[weight]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        average = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        ahead = gradient.lerp(average, group["momentum"])  # Nesterov
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        # Steps as large as AdamW's (Liu et al. 2025, Muon is scalable for LLM training, section 2.2).
+        scale = 0.2 * max(weight.shape) ** 0.5
+        weight.add_(orthogonalized(ahead, group["ns_coefficients"], group["ns_steps"]), alpha=-group["lr"] * scale)
+
+
+def orthogonalized(
+    matrix: Float[Tensor, "rows columns"], coefficients: tuple[float, float, float], num_steps: int
+) -> Float[Tensor, "rows columns"]:
+    """About the nearest matrix whose singular values are all equal, by Newton-Schulz steps.
+
+    Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
+    """
+    linear, cubic, quintic = coefficients
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    result = matrix.T if is_tall else matrix
+    result = result / result.norm().clamp(min=1e-7)
+    for _ in range(num_steps):
+        gram = result @ result.T
+        result = torch.addmm(result, torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic), result, beta=linear)
+    return result.T if is_tall else result
