@@ -133,7 +133,9 @@ def test_a_misspelt_metric_is_refused_before_any_work(tmp_path: Path) -> None:
         evaluate(settings(metrics=["perplexty"]), inputs, outputs_in(tmp_path), Run())
 
 
-@pytest.mark.parametrize("changed", ["bundle/model.safetensors", "tokens/index.test.npz", "records/test.parquet"])
+@pytest.mark.parametrize(
+    "changed", ["bundle/model.safetensors", "tokens/index.test.safetensors", "records/test.parquet"]
+)
 def test_an_input_that_was_changed_by_hand_is_named(tmp_path: Path, changed: str) -> None:
     inputs = prepare(tmp_path, "lstm")
     with (tmp_path / changed).open("ab") as stream:

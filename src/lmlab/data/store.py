@@ -13,9 +13,10 @@ from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 TOKENS_NAME = "tokens.{split}.npy"
-INDEX_NAME = "index.{split}.npz"
+INDEX_NAME = "index.{split}.safetensors"
 
 
 class TokenStore(NamedTuple):
@@ -39,8 +40,8 @@ class TokenStore(NamedTuple):
         if isinstance(tokens, np.memmap) and tokens.size:
             # Windows are read at random: reading ahead would fill memory with tokens that nobody asked for.
             tokens._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
-        with np.load(folder / INDEX_NAME.format(split=split), allow_pickle=False) as index:
-            return cls(tokens, index["offsets"], index["prompt_lengths"], index["target_bytes"], index["documents"])
+        index = load_file(folder / INDEX_NAME.format(split=split))
+        return cls(tokens, index["offsets"], index["prompt_lengths"], index["target_bytes"], index["documents"])
 
     @property
     def num_records(self) -> int:
@@ -87,13 +88,14 @@ class StoreWriter:
         self._stream.seek(0)
         self._stream.write(self._header(int(offsets[-1])))
         self._stream.close()
-        np.savez(
-            self._folder / INDEX_NAME.format(split=self._split),
-            offsets=offsets,
-            prompt_lengths=_joined(self._prompt_lengths, np.int32),
-            target_bytes=_joined(self._target_bytes, np.int64),
-            documents=_joined(self._documents, np.int64),
-        )
+        index = {
+            "offsets": offsets,
+            "prompt_lengths": _joined(self._prompt_lengths, np.int32),
+            "target_bytes": _joined(self._target_bytes, np.int64),
+            "documents": _joined(self._documents, np.int64),
+        }
+        # Not .npz: the zip files of two Python releases differ in their headers.
+        save_file(index, self._folder / INDEX_NAME.format(split=self._split))
 
     def _header(self, length: int) -> bytes:
         # An .npy header of fixed size, so that the length can be filled in at the end.
