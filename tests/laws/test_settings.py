@@ -7,7 +7,7 @@ import pytest
 
 from lmlab.errors import InputError
 from pipelines.compose import compose
-from pipelines.settings import UNTRACKED, validate_params
+from pipelines.settings import SECTIONS, UNTRACKED, validate_params
 from tests.laws.imports import PROJECT
 
 CONF = PROJECT / "conf"
@@ -33,7 +33,8 @@ def _mappings(values: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize(("group", "name"), CHOICES)
 def test_every_conf_file_validates(group: str, name: str) -> None:
-    validate_params(compose([f"{group}={name}", *NEEDED.get((group, name), [])]))
+    settings = validate_params(compose([f"{group}={name}", *NEEDED.get((group, name), [])]))
+    assert set(settings) == set(SECTIONS)
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "transformer"])
