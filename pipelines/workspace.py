@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lmlab.config import read_params
-from lmlab.files import file_digest
+from lmlab.files import file_digest, path_digest
 from lmlab.text import digest_of
 
 FILE_NAMES = {
@@ -52,9 +52,19 @@ def stage_fingerprints(project: Path, params: Mapping[str, Any], source_digest: 
     before = source_digest
     for name, stage in pipeline_file(project).items():
         sections = {section: params[section] for section in stage.get("params", [])}
-        before = digest_of([name, sections, _code_digest(project, name), before])
+        before = digest_of([name, sections, _code_digest(project, name), _given(stage, params), before])
         fingerprints[name] = before
     return fingerprints
+
+
+def _given(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[object]:
+    """What the stage reads from outside the project's code, but for the source, which has a digest of its own."""
+    watched = [
+        params[section].get("depends_on") for section in ("tokenizer", "training") if section in stage.get("params", [])
+    ]
+    if "training" in stage.get("params", []):
+        watched.append(params["training"]["start_from"])
+    return [path_digest(Path(path)) for path in watched if path and Path(path).exists()]
 
 
 @cache

@@ -20,10 +20,19 @@ VERBS = ["sees", "likes", "finds", "follows", "paints", "carries", "hears", "mee
 LANGUAGE_MODELING = {
     "name": "language_modeling",
     "version": 1,
+    "language": None,
     "prompt": "",
     "target": "{text}",
+    "references": None,
+    "choices": None,
+    "cutting": {"max_prompt_tokens": None, "field": None, "side": "end"},
     "metrics": ["bits_per_byte"],
-    "decoding": {"max_new_tokens": 8, "sampling": {"temperature": 0.0, "top_k": 0, "top_p": 1.0}},
+    "baselines": ["unigram", "compression"],
+    "decoding": {
+        "name": "sampling",
+        "max_new_tokens": 8,
+        "sampling": {"temperature": 0.0, "top_k": 0, "top_p": 1.0},
+    },
 }
 
 
@@ -54,7 +63,7 @@ def write_records(folder: Path, splits: dict[str, list[str]], *, documents: dict
             table = pa.table(
                 {
                     "id": [f"{split}:{row}" for row in range(len(rows))],
-                    "document": pa.array(numbers, pa.int64()),
+                    "document_number": pa.array(numbers, pa.int64()),
                     "text": rows,
                 }
             )
@@ -65,7 +74,7 @@ def write_records(folder: Path, splits: dict[str, list[str]], *, documents: dict
 
 def tokenizer_settings(name: str, **values: object) -> PartSettings:
     """Validated settings of a kind of tokenizer."""
-    return validate(TOKENIZERS.get(name).settings, {"name": name, **values}, path="tokenizer")
+    return validate(TOKENIZERS.get(name).settings, {"name": name, "depends_on": None, **values}, path="tokenizer")
 
 
 def encode_records(records: Path, folder: Path, tokenizer: PartSettings) -> Encoded:

@@ -22,8 +22,10 @@ def _save(folder: Path, *, model: str = "transformer", vocabulary_size: int = 28
     settings = tokenizer_settings("bpe", vocabulary_size=vocabulary_size, min_frequency=1)
     tokenizer = train_tokenizer(settings, iter(texts(50, seed=1)))
     torch.manual_seed(0)
-    built = build_model(MODEL_SETTINGS[model], vocabulary_size=tokenizer.vocabulary_size, path="model").eval()
-    save_bundle(folder, built, tokenizer, settings=MODEL_SETTINGS[model], facts={"seed": 3})
+    built = build_model(
+        MODEL_SETTINGS[model], vocabulary_size=tokenizer.vocabulary_size, context_length=32, path="model"
+    ).eval()
+    save_bundle(folder, built, tokenizer, settings=MODEL_SETTINGS[model], context_length=32, facts={"seed": 3})
     return Bundle(built, tokenizer, {})
 
 

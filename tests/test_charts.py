@@ -4,7 +4,22 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from lmlab.charts import Bar, Line, Point, bar_chart, line_chart, linear_ticks, log_ticks, tick_text
+from lmlab.charts import (
+    Bar,
+    Grid,
+    Line,
+    Point,
+    bar_chart,
+    heat_map,
+    line_chart,
+    linear_ticks,
+    log_ticks,
+    places_of,
+    shortened_label,
+    text_width,
+    tick_text,
+    visible,
+)
 
 LINES = [Line("a <b>", [Point(1, 2), Point(2, 3)]), Line("c & d", [Point(1, 1)])]
 
@@ -48,3 +63,39 @@ def test_ticks_are_round() -> None:
     assert linear_ticks(0.1, 1.05) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert log_ticks(1, 300) == [1, 2, 4, 8, 16, 32, 64, 128, 256]
     assert [tick_text(tick) for tick in (0.1 + 0.2, 1200, 20_000, 2_500_000)] == ["0.3", "1200", "20k", "2.5M"]
+
+
+def test_cells_are_shaded_by_their_share_of_the_highest_number() -> None:
+    grid = Grid([[0.0, 2.0], [4.0, 1.0]], ["r", "s"], ["c", "d"], [["", "2"], ["4", "1"]])
+    svg = ET.fromstring(heat_map(grid, title="t", caption="u"))
+    cells = [element.attrib for element in svg.iter() if element.attrib.get("class") == "f0"]
+    assert [cell["fill-opacity"] for cell in cells] == ["0.50", "1.00", "0.25"]
+    assert float(cells[0]["x"]) - float(cells[1]["x"]) == pytest.approx(22)
+    assert float(cells[1]["y"]) - float(cells[0]["y"]) == pytest.approx(22)
+    light = [element.text for element in svg.iter() if element.attrib.get("class") == "cell on"]
+    assert light == ["4"]
+
+
+def test_a_heat_map_is_as_wide_as_its_columns_need() -> None:
+    grid = Grid([[1.0] * 60], ["r"], ["c"] * 60)
+    assert float(ET.fromstring(heat_map(grid, title="t", caption="u")).attrib["width"]) > 60 * 22
+
+
+@pytest.mark.parametrize("grid", [Grid([], [], []), Grid([[0.0]], ["a"], ["b"])])
+def test_a_heat_map_of_nothing_is_drawn(grid: Grid) -> None:
+    ET.fromstring(heat_map(grid, title="t", caption="u"))
+
+
+def test_what_xml_cannot_hold_is_replaced() -> None:
+    svg = ET.fromstring(bar_chart([Bar("a\x00\ud800\uffff", 1.0)], title="\x1b", x_label="x", heading="h"))
+    assert "a\N{REPLACEMENT CHARACTER}" + "\N{REPLACEMENT CHARACTER}" * 2 in [element.text for element in svg.iter()]
+
+
+def test_labels_are_shortened_and_made_visible() -> None:
+    assert shortened_label("abcdef", 4) == "abc…"
+    assert visible("a b\t\u200b\u3000é") == "a␣b\\t\\u200b\\u3000é"
+    assert text_width("天a") == pytest.approx(3 * text_width("a"))
+
+
+def test_numbers_that_go_up_to_tens_get_one_place() -> None:
+    assert [places_of(values) for values in ([34.12, 2.0], [0.912], [-12.0], [])] == [1, 3, 1, 3]

@@ -27,20 +27,24 @@ class Bundle(NamedTuple):
     config: dict
 
 
-def build_model(settings: dict, *, vocabulary_size: int, path: str) -> "LanguageModel":
-    """A model with fresh weights from plain settings found at this path."""
+def build_model(settings: dict, *, vocabulary_size: int, context_length: int, path: str) -> "LanguageModel":
+    """A fresh model from plain settings found at this path; context_length is what it must read at once."""
     part = MODELS.get(str(settings.get("name")))
-    return part.build(validate(part.settings, settings, path=path), vocabulary_size=vocabulary_size)
+    typed = validate(part.settings, settings, path=path)
+    return part.build(typed, vocabulary_size=vocabulary_size, context_length=context_length)
 
 
-def save_bundle(folder: Path, model: "LanguageModel", tokenizer: Tokenizer, *, settings: dict, facts: dict) -> None:
+def save_bundle(
+    folder: Path, model: "LanguageModel", tokenizer: Tokenizer, *, settings: dict, context_length: int, facts: dict
+) -> None:
     """Write a sealed bundle into an existing folder; `settings` build the model again, `facts` are kept beside."""
     from safetensors.torch import save_file
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
     save_file(weights, folder / WEIGHTS_NAME, metadata={"format": "pt"})
     tokenizer.save(folder)
-    config = {"format": 1, "model": settings, "vocabulary_size": tokenizer.vocabulary_size, **facts}
+    sizes = {"vocabulary_size": tokenizer.vocabulary_size, "context_length": context_length}
+    config = {"format": 1, "model": settings, **sizes, **facts}
     write_json(folder / CONFIG_NAME, config)
     write_seal(folder, {"stage": "train"})
 
@@ -56,7 +60,7 @@ def load_bundle(folder: Path) -> Bundle:
     check_seal(folder)
     config = read_json(folder / CONFIG_NAME)
     path = str(folder / CONFIG_NAME)
-    for key, kind in (("model", dict), ("vocabulary_size", int)):
+    for key, kind in (("model", dict), ("vocabulary_size", int), ("context_length", int)):
         if not isinstance(config.get(key), kind):
             raise InputError(f"{path}: {key} is missing or of the wrong type: take the bundle as training wrote it")
     tokenizer = Tokenizer.load(folder)
@@ -65,7 +69,12 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, "
             f"the model was trained with {config['vocabulary_size']}: take both from one bundle"
         )
-    model = build_model(config["model"], vocabulary_size=config["vocabulary_size"], path=f"{path}: model")
+    model = build_model(
+        config["model"],
+        vocabulary_size=config["vocabulary_size"],
+        context_length=config["context_length"],
+        path=f"{path}: model",
+    )
     try:
         weights = load_file(folder / WEIGHTS_NAME)
         model.load_state_dict(weights)

@@ -1,11 +1,13 @@
-"""Line and bar charts as SVG text, decided by their data to the byte; they follow a light or dark page.
+"""Line charts, bar charts and heat maps as SVG text, decided by their data to the byte.
 
 Drawn by hand rather than by matplotlib: no import of a second, no fonts or versions that change the bytes, and
-the text stays text.
+the text stays text. On a screen they follow a light or dark page.
 """
 
 import math
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
@@ -14,6 +16,14 @@ LINE_HEIGHT = 300
 BAR_HEIGHT = 30
 # Average width of a character of the 13 px sans serif that labels are set in, on the safe side.
 CHARACTER_WIDTH = 7.2
+CELL = 22
+# Labels beside a chart get no longer than this, so that they leave room for it.
+LABEL_CHARACTERS = 36
+CELL_LABEL_CHARACTERS = 24
+# From this shade on the text in a cell is light.
+DARK_SHADE = 0.55
+# What no XML document may hold (XML 1.0, section 2.2), lone surrogates included.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 STYLE = """
 .chart{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
@@ -22,10 +32,13 @@ STYLE = """
 .chart .s0{stroke:#1f6fb4}.chart .s1{stroke:#c9510c}.chart .s2{stroke:#2c8a4b}.chart .s3{stroke:#8250a8}
 .chart .f0{fill:#1f6fb4}.chart .f1{fill:#c9510c}.chart .f2{fill:#2c8a4b}.chart .f3{fill:#8250a8}
 .chart .other{fill:#a9b4c0}.chart .interval{stroke:#1f2328;stroke-width:1.6}
-@media (prefers-color-scheme:dark){.chart text{fill:#b6c0cb}.chart .title{fill:#e6edf3}.chart .grid{stroke:#343b44}
+.chart .reference{stroke:#7d8894;stroke-width:1.4;stroke-dasharray:5 4}.chart .frame{fill:none}
+.chart .cell{font-size:10.5px}.chart .on{fill:#fff}
+@media screen and (prefers-color-scheme:dark){.chart text{fill:#b6c0cb}
+.chart .title{fill:#e6edf3}.chart .grid{stroke:#343b44}
 .chart .s0{stroke:#6cb6ff}.chart .s1{stroke:#f69d50}.chart .s2{stroke:#6bc46d}.chart .s3{stroke:#c6a0e8}
 .chart .f0{fill:#4c9be8}.chart .f1{fill:#f69d50}.chart .f2{fill:#6bc46d}.chart .f3{fill:#c6a0e8}
-.chart .other{fill:#5a6673}.chart .interval{stroke:#e6edf3}}
+.chart .other{fill:#5a6673}.chart .interval{stroke:#e6edf3}.chart .on{fill:#0d1117}}
 """
 
 
@@ -37,10 +50,11 @@ class Point(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A named line through points with rising x."""
+    """A named line through points with rising x; one that others are compared with is drawn dashed."""
 
     name: str
     points: Sequence[Point]
+    is_reference: bool = False
 
 
 class Bar(NamedTuple):
@@ -81,6 +95,7 @@ def line_chart(
     up = _Scale(min(low, y_ticks[0]), max(high, y_ticks[-1]), LINE_HEIGHT - 46, 58, False)
     x_ticks = log_ticks(x_low, x_high) if log_x else linear_ticks(x_low, x_high)
     return _svg(
+        WIDTH,
         LINE_HEIGHT,
         title,
         [
@@ -98,17 +113,64 @@ def line_chart(
     )
 
 
-def bar_chart(bars: Sequence[Bar], *, title: str, x_label: str) -> str:
-    """An SVG of horizontal bars from 0 on, each with its number, and its interval where it has one."""
-    left = min(16 + CHARACTER_WIDTH * max((len(bar.label) for bar in bars), default=0), WIDTH / 2)
+def bar_chart(bars: Sequence[Bar], *, title: str, x_label: str, heading: str = "") -> str:
+    """An SVG of horizontal bars from 0 on, each with its number, and its interval where it has one.
+
+    The heading stands above the labels of the bars and says what they are; `x_label` is what the bars measure.
+    """
+    bars = [bar._replace(label=shortened_label(bar.label, LABEL_CHARACTERS)) for bar in bars]
+    left = min(16 + max((text_width(bar.label) for bar in bars), default=0), WIDTH / 2)
     highest = max([bar.value if bar.high is None else bar.high for bar in bars], default=0.0)
     across = _Scale(0, highest or 1.0, left, WIDTH - 64, False)
-    bottom = 38 + BAR_HEIGHT * len(bars)
-    parts = []
+    places = places_of([bar.value for bar in bars])
+    begin = 60 if heading else 36
+    bottom = begin + 2 + BAR_HEIGHT * len(bars)
+    parts = [_text(0, 44, heading)] if heading else []
     for number, bar in enumerate(bars):
-        parts += _bar(bar, across, top=36 + BAR_HEIGHT * number)
+        parts += _bar(bar, across, top=begin + BAR_HEIGHT * number, places=places)
     parts.append(_text(left, bottom + 16, x_label))
-    return _svg(bottom + 26, title, parts)
+    return _svg(WIDTH, bottom + 26, title, parts)
+
+
+class Grid(NamedTuple):
+    """Numbers from 0 on with a label for each row and column; `texts` stand in the cells where they are given."""
+
+    values: Sequence[Sequence[float]]
+    rows: Sequence[str]
+    columns: Sequence[str]
+    texts: Sequence[Sequence[str]] | None = None
+
+
+def heat_map(grid: Grid, *, title: str, caption: str) -> str:
+    """An SVG with a cell for each number, the darker the nearer to the highest of them; as wide as its cells need."""
+    rows, columns = ([shortened_label(label, CELL_LABEL_CHARACTERS) for label in part] for part in (grid[1], grid[2]))
+    slanted = max((text_width(label) for label in columns), default=0)
+    left = 16 + max((text_width(label) for label in rows), default=0)
+    top = 72 + slanted * math.sin(math.pi / 3)
+    right, bottom = left + CELL * len(columns), top + CELL * len(rows)
+    frame = f'x="{_number(left)}" y="{_number(top)}" width="{CELL * len(columns)}" height="{CELL * len(rows)}"'
+    parts = [_text(0, 40, caption), f'<rect class="frame grid" {frame}/>']
+    for number, label in enumerate(rows):
+        parts.append(_text(left - 8, top + CELL * (number + 0.5) + 4.5, label, anchor="end"))
+    for number, label in enumerate(columns):
+        parts.append(_text(left + CELL * (number + 0.5) + 3, top - 6, label, turn=-60))
+    parts += _cells(grid, left, top)
+    width = max(WIDTH, right + slanted / 2 + 8, text_width(title), text_width(caption))
+    return _svg(width, bottom + 8, title, parts)
+
+
+def _cells(grid: Grid, left: float, top: float) -> Iterator[str]:
+    highest = max((value for row in grid.values for value in row), default=0.0) or 1.0
+    for i, row in enumerate(grid.values):
+        for j, value in enumerate(row):
+            shade = value / highest
+            x, y = left + CELL * j, top + CELL * i
+            if shade >= 0.005:
+                place = f'x="{_number(x)}" y="{_number(y)}" width="{CELL}" height="{CELL}"'
+                yield f'<rect class="f0" {place} fill-opacity="{shade:.2f}"/>'
+            if grid.texts is not None and grid.texts[i][j]:
+                kind = "cell on" if shade > DARK_SHADE else "cell"
+                yield _text(x + CELL / 2, y + CELL / 2 + 4, grid.texts[i][j], anchor="middle", kind=kind)
 
 
 def linear_ticks(low: float, high: float) -> list[float]:
@@ -133,6 +195,32 @@ def tick_text(value: float) -> str:
     return f"{round(value, 10):.6g}"
 
 
+def places_of(values: Sequence[float]) -> int:
+    """Decimal places to show numbers of one kind with: 1 where they go up to tens (34.1), else 3 (0.912)."""
+    return 1 if max((abs(value) for value in values), default=0.0) >= 10 else 3
+
+
+def text_width(text: str) -> float:
+    """About how many pixels the text takes in a chart; Chinese and Japanese characters take two places."""
+    return CHARACTER_WIDTH * sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def shortened_label(text: str, characters: int) -> str:
+    """The text, its end replaced by an ellipsis where it is longer than so many characters."""
+    return text if len(text) <= characters else text[: characters - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def visible(text: str) -> str:
+    """The text with spaces as open boxes and all other characters that leave no mark as escapes."""
+    return "".join(_visible(char) for char in text)
+
+
+def _visible(char: str) -> str:
+    if char == " ":
+        return "\N{OPEN BOX}"
+    return char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+
+
 def _round_step(step: float) -> float:
     magnitude = 10.0 ** math.floor(math.log10(step))
     return magnitude * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= step * 0.999)
@@ -143,15 +231,23 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _svg(height: float, title: str, parts: Sequence[str]) -> str:
-    box = f'viewBox="0 0 {WIDTH} {_number(height)}" width="{WIDTH}" height="{_number(height)}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" {box} role="img" aria-label={quoteattr(title)}>'
+def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
+    size = _number(width), _number(height)
+    box = f'viewBox="0 0 {size[0]} {size[1]}" width="{size[0]}" height="{size[1]}"'
+    label = quoteattr(_xml_text(title))
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" {box} role="img" aria-label={label}>'
     body = "\n".join(parts)
     return f"{head}\n<style>{STYLE}</style>\n{_text(0, 18, title, kind='title')}\n{body}\n</svg>\n"
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "label") -> str:
-    return f'<text class="{kind}" x="{_number(x)}" y="{_number(y)}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "label", turn: int = 0) -> str:
+    place = f'x="{_number(x)}" y="{_number(y)}" text-anchor="{anchor}"'
+    turned = f' transform="rotate({turn} {_number(x)} {_number(y)})"' if turn else ""
+    return f'<text class="{kind}" {place}{turned}>{escape(_xml_text(text))}</text>'
+
+
+def _xml_text(text: str) -> str:
+    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _across_line(y: float, across: _Scale, label: str) -> str:
@@ -161,22 +257,27 @@ def _across_line(y: float, across: _Scale, label: str) -> str:
 
 def _polyline(line: Line, across: _Scale, up: _Scale, number: int, *, markers: bool) -> str:
     places = [(_number(across.place(point.x)), _number(up.place(point.y))) for point in line.points]
-    path = f'<polyline class="line s{number % 4}" points="{" ".join(f"{x},{y}" for x, y in places)}"/>'
+    path = f'<polyline class="{_stroke(line, number)}" points="{" ".join(f"{x},{y}" for x, y in places)}"/>'
     dots = (f'<circle class="f{number % 4}" cx="{x}" cy="{y}" r="3.4"/>' for x, y in places)
-    return path + ("".join(dots) if markers else "")
+    return path + ("".join(dots) if markers and not line.is_reference else "")
+
+
+def _stroke(line: Line, number: int) -> str:
+    return "line reference" if line.is_reference else f"line s{number % 4}"
 
 
 def _legend(lines: Sequence[Line]) -> list[str]:
     parts, x = [], float(WIDTH - 16)
     for number, line in reversed(list(enumerate(lines))):
-        x -= CHARACTER_WIDTH * len(line.name)
+        x -= text_width(line.name)
         parts.append(_text(x, 42, line.name))
-        parts.append(f'<line class="line s{number % 4}" x1="{_number(x - 24)}" x2="{_number(x - 6)}" y1="38" y2="38"/>')
+        ends = f'x1="{_number(x - 24)}" x2="{_number(x - 6)}"'
+        parts.append(f'<line class="{_stroke(line, number)}" {ends} y1="38" y2="38"/>')
         x -= 40
     return parts
 
 
-def _bar(bar: Bar, across: _Scale, *, top: float) -> list[str]:
+def _bar(bar: Bar, across: _Scale, *, top: float, places: int) -> list[str]:
     middle = top + BAR_HEIGHT / 2 - 2
     end = across.place(bar.value)
     size = f'x="{_number(across.begin)}" y="{_number(top)}" width="{_number(end - across.begin)}"'
@@ -187,7 +288,7 @@ def _bar(bar: Bar, across: _Scale, *, top: float) -> list[str]:
     if bar.low is not None and bar.high is not None:
         low, end = across.place(bar.low), across.place(bar.high)
         parts.append(f'<path class="interval" d="{_whisker(low, end, middle)}"/>')
-    parts.append(_text(end + 7, middle + 4.5, f"{bar.value:.3f}"))
+    parts.append(_text(end + 7, middle + 4.5, f"{bar.value:.{places}f}"))
     return parts
 
 

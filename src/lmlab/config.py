@@ -5,7 +5,7 @@ Values stand in conf/ alone. params.yaml is conf/ composed by Hydra; stages read
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,13 @@ class PartSettings(Settings):
     name: str
 
 
+class WatchedSettings(PartSettings):
+    """Settings of a part that may read something outside the project's code."""
+
+    depends_on: str | None
+    """The path that DVC watches for a change of what the part gives."""
+
+
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
@@ -42,16 +49,16 @@ def validate(settings_class: type[SettingsT], values: object, *, path: str) -> S
     try:
         return settings_class.model_validate(dict(values))
     except ValidationError as error:
-        raise InputError(_explain(error, settings_class, values, path)) from None
+        raise InputError(_explain(error, settings_class, path)) from None
 
 
-def _explain(error: ValidationError, settings_class: type[Settings], values: Mapping, path: str) -> str:
+def _explain(error: ValidationError, settings_class: type[Settings], path: str) -> str:
     # A misspelt key shows up twice, as unknown and as missing: the unknown one says more.
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     fault = faults[0]
-    where = ".".join([path, *_keys_along(values, fault["loc"])])
+    where = ".".join([path, *_place(settings_class, fault["loc"]).keys])
     if fault["type"] == "extra_forbidden":
-        allowed = _fields_at(settings_class, fault["loc"][:-1])
+        allowed = [name for kind in _place(settings_class, fault["loc"][:-1]).kinds for name in kind.model_fields]
         return f"{where}: there is no such setting; {nearest(str(fault['loc'][-1]), allowed)}"
     if fault["type"] == "missing":
         return f"{where}: this setting is missing; compose params.yaml again with `python -m pipelines.compose`"
@@ -60,26 +67,25 @@ def _explain(error: ValidationError, settings_class: type[Settings], values: Map
     return f"{where}: {message}{found}"
 
 
-def _keys_along(values: Any, steps: tuple[int | str, ...]) -> list[str]:
-    """The steps that are keys of the values; pydantic also names the kind that it took for a choice of settings."""
-    keys = []
-    for index, step in enumerate(steps):
-        is_key = not isinstance(values, Mapping) or step in values
-        if is_key or index == len(steps) - 1:
-            keys.append(str(step))
-            values = values.get(step) if isinstance(values, Mapping) else None
-    return keys
+class _Place(NamedTuple):
+    """Where a fault is: its keys, and the settings classes that its section may be of."""
+
+    keys: list[str]
+    kinds: list[type[Settings]]
 
 
-def _fields_at(settings_class: type[Settings], steps: tuple[int | str, ...]) -> list[str]:
-    candidates: list[type[Settings]] = [settings_class]
-    for step in steps:
-        fields = [kind.model_fields[str(step)] for kind in candidates if str(step) in kind.model_fields]
-        if fields:
-            candidates = [found for field in fields for found in _classes_in(field.annotation)]
-        else:  # The step is the name of the kind that was chosen.
-            candidates = [kind for kind in candidates if str(step) in _literals(kind)]
-    return [name for kind in candidates for name in kind.model_fields]
+def _place(settings_class: type[Settings], steps: tuple[int | str, ...]) -> _Place:
+    """The steps without the names of chosen kinds, which pydantic puts between the keys of a choice of settings."""
+    keys: list[str] = []
+    kinds = [settings_class]
+    for step in map(str, steps):
+        if len(kinds) > 1 and (chosen := [kind for kind in kinds if step in _literals(kind)]):
+            kinds = chosen
+        else:
+            keys.append(step)
+            fields = [kind.model_fields[step] for kind in kinds if step in kind.model_fields]
+            kinds = [found for field in fields for found in _classes_in(field.annotation)]
+    return _Place(keys, kinds)
 
 
 def _literals(kind: type[Settings]) -> tuple:

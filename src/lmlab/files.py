@@ -78,6 +78,15 @@ def folder_files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def path_digest(path: Path) -> object:
+    """What tells a file's or a folder's content, as JSON values; a sealed folder is told by its seal."""
+    if path.is_file():
+        return file_digest(path)
+    if (path / SEAL_NAME).is_file():
+        return file_digest(path / SEAL_NAME)
+    return {inner.relative_to(path).as_posix(): file_digest(inner) for inner in folder_files(path)}
+
+
 def write_seal(folder: Path, facts: Mapping[str, object]) -> None:
     """Write the folder's seal with these facts (JSON values) beside the digests."""
     files = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder_files(folder)}

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from lmlab.data.batches import IGNORED, BatchPlan, validation_text
+from lmlab.data.batches import IGNORED, TextPlan, Validation, validation_text
 from lmlab.data.store import TokenStore
 from lmlab.errors import InputError
 
@@ -22,8 +22,8 @@ def _store(lengths: list[int]) -> TokenStore:
     )
 
 
-def _plan(*, contiguous: bool = False, seed: int = 1, rows: int = 4, time: int = 10) -> BatchPlan:
-    return BatchPlan(_store([1000]), rows=rows, time=time, contiguous=contiguous, seed=seed)
+def _plan(*, contiguous: bool = False, seed: int = 1, rows: int = 4, time: int = 10) -> TextPlan:
+    return TextPlan(_store([1000]), rows=rows, time=time, contiguous=contiguous, seed=seed)
 
 
 @pytest.mark.parametrize("contiguous", [False, True])
@@ -46,7 +46,7 @@ def test_a_pass_reads_no_token_twice_and_leaves_out_less_than_a_batch(contiguous
     plan = _plan(contiguous=contiguous)
     seen = np.concatenate([plan.batch(number).targets.ravel() for number in range(plan.batches_per_pass)])
     assert len(np.unique(seen)) == len(seen)
-    assert 999 - len(seen) < plan.tokens_per_batch
+    assert 999 - len(seen) < plan.tokens_before(1)
 
 
 def test_a_shuffled_pass_is_in_another_order_than_the_one_before() -> None:
@@ -71,7 +71,7 @@ def test_contiguous_rows_go_on_where_they_ended() -> None:
 
 
 def test_contiguous_documents_stand_in_another_order_each_pass_and_stay_whole() -> None:
-    plan = BatchPlan(_store([600, 700, 800, 900]), rows=1, time=10, contiguous=True, seed=1)
+    plan = TextPlan(_store([600, 700, 800, 900]), rows=1, time=10, contiguous=True, seed=1)
 
     def order(pass_number: int) -> list[int]:
         first = pass_number * plan.batches_per_pass
@@ -88,18 +88,25 @@ def test_too_little_text_for_one_batch_is_said() -> None:
         _plan(time=300)
 
 
+def _lanes(validation: Validation) -> tuple[np.ndarray, np.ndarray]:
+    batches = validation.batches
+    return np.hstack([batch.inputs for batch in batches]), np.hstack([batch.targets for batch in batches])
+
+
 def test_validation_reads_every_token_once_after_a_separator() -> None:
-    text = validation_text(_store([3, 4, 3]), max_tokens=100, lanes=3, separator_id=0)
-    kept = text.targets[text.targets != IGNORED]
-    assert kept.tolist() == list(range(1, 11))
-    assert text.inputs[0, 0] == 0
-    np.testing.assert_array_equal(text.inputs.ravel()[1:10], text.targets.ravel()[:9])
+    text = validation_text(_store([3, 4, 3]), max_tokens=100, lanes=3, time=2, separator_id=0)
+    inputs, targets = _lanes(text)
+    assert targets[targets != IGNORED].tolist() == list(range(1, 11))
+    assert inputs[0, 0] == 0
+    np.testing.assert_array_equal(inputs.ravel()[1:10], targets.ravel()[:9])
     assert text.num_bytes == 100
+    assert [batch.goes_on for batch in text.batches] == [False, True]
 
 
 def test_validation_takes_records_spread_over_the_split() -> None:
-    text = validation_text(_store([5] * 40), max_tokens=50, lanes=2, separator_id=0)
-    kept = text.targets[text.targets != IGNORED]
+    text = validation_text(_store([5] * 40), max_tokens=50, lanes=2, time=100, separator_id=0)
+    _, targets = _lanes(text)
+    kept = targets[targets != IGNORED]
     assert len(kept) == 50
     assert kept.min() < 20
     assert kept.max() > 180

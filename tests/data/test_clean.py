@@ -60,10 +60,10 @@ def test_the_seal_and_the_report_say_what_stands_in_the_records(tmp_path: Path) 
 def test_records_have_id_document_and_text_and_keep_their_order(tmp_path: Path) -> None:
     texts = [f"text number {number}" for number in range(50)]
     cleaned = clean_splits(tmp_path, _splits(train=texts), cleaning_settings())
-    assert pq.read_schema(cleaned.records / "train.parquet").names == ["id", "document", "text"]
+    assert pq.read_schema(cleaned.records / "train.parquet").names == ["id", "document_number", "text"]
     assert _added(cleaned.column("train")) == texts
     assert cleaned.column("train", "id") == [f"train/train.txt:{number}" for number in range(1, 52)]
-    assert cleaned.column("train", "document") == list(range(51))
+    assert cleaned.column("train", "document_number") == list(range(51))
 
 
 def test_of_exact_duplicates_the_first_stays(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_pieces_of_a_document_stay_one_document_and_put_together_are_its_text(tm
     source = source_settings("files", path=str(tmp_path / "a.txt"), piece_characters=500)
     cleaned = run_clean(tmp_path, source, cleaning_settings())
     assert "".join(cleaned.column("train")).rstrip("\n") == text[: int(len(text) * 0.9)].rstrip("\n")
-    assert {split: set(cleaned.column(split, "document")) for split in SPLITS} == dict.fromkeys(SPLITS, {0})
+    assert {split: set(cleaned.column(split, "document_number")) for split in SPLITS} == dict.fromkeys(SPLITS, {0})
 
 
 def test_a_document_that_lost_a_piece_goes_on_as_another_document(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_document_that_lost_a_piece_goes_on_as_another_document(tmp_path: Path
     (tmp_path / "a.txt").write_text("".join(pieces))
     source = source_settings("files", path=str(tmp_path / "a.txt"), piece_characters=64)
     cleaned = run_clean(tmp_path, source, cleaning_settings())
-    assert cleaned.column("train", "document") == [0] * 10 + [1] * 25
+    assert cleaned.column("train", "document_number") == [0] * 10 + [1] * 25
     assert cleaned.rule("line_noise")["dropped"] == 1
 
 
@@ -245,10 +245,11 @@ def test_real_text_keeps_its_words(tmp_path: Path) -> None:
 def test_default_settings_clean_a_package(tmp_path: Path) -> None:
     source = source_settings("package_docs", packages=["networkx"])
     cleaned = run_clean(tmp_path, source, cleaning_settings())
-    assert pq.read_schema(cleaned.records / "train.parquet").names == ["id", "document", "text", "package"]
+    assert pq.read_schema(cleaned.records / "train.parquet").names == ["id", "document_number", "text", "package"]
     assert set(cleaned.column("test", "package")) == {"networkx"}
 
 
 def test_every_source_stands_in_the_settings() -> None:
+    needed = {"files": {"path": "x.txt"}, "hub": {"dataset": "someone/some_set"}}
     for name in SOURCES.names():
-        assert source_settings(name, **({"path": "x.txt"} if name == "files" else {})).name == name
+        assert source_settings(name, **needed.get(name, {})).name == name

@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,14 +12,19 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmlab.data.readers import plain
+from lmlab.data.columns import columns_of
+from lmlab.data.readers import plain, rows
 from lmlab.data.readers.decoding import CHUNK_BYTES, Encoding, text_chunks
-from lmlab.data.readers.find import find_files, kind_of
-from lmlab.data.readers.rows import read_rows
+from lmlab.data.readers.find import find_files, find_splits, kind_of
 from lmlab.errors import InputError
 
 UTF8 = Encoding("utf-8", "strict")
 SOME_TEXT = st.text(alphabet="ab \n\r\t\u0085\u2028é\u0301中", max_size=400)
+
+
+def read_rows(path: Path, *mapping: str | list[str]) -> list[tuple[str, ...]]:
+    """Every row of the columns of fields f0, f1..."""
+    return list(rows.read_rows(path, columns_of({f"f{i}": paths for i, paths in enumerate(mapping)}), UTF8))
 
 
 def _chunked(text: str, size: int) -> list[str]:
@@ -79,7 +85,7 @@ def test_text_is_split_exactly_at_the_bounds(text: str, size: int, bounds: list[
 def test_line_separators_of_unicode_end_no_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a\u2028b\u0085c"}\n', encoding="utf-8")
-    assert list(read_rows(path, ["text"], UTF8)) == [("a\u2028b\u0085c",)]
+    assert read_rows(path, "text") == [("a\u2028b\u0085c",)]
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
@@ -157,14 +163,13 @@ def _write_rows(folder: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", [".jsonl", ".csv", ".tsv", ".parquet"])
 def test_rows_are_the_same_from_every_format(tmp_path: Path, kind: str) -> None:
-    rows = read_rows(_write_rows(tmp_path, kind), ["b", "a"], UTF8)
-    assert list(rows) == [("1", "one"), ("2", 'say "two"')]
+    assert read_rows(_write_rows(tmp_path, kind), "b", "a") == [("1", "one"), ("2", 'say "two"')]
 
 
 @pytest.mark.parametrize("kind", [".jsonl", ".csv", ".tsv", ".parquet"])
 def test_a_missing_column_is_an_error_that_says_which_there_are(tmp_path: Path, kind: str) -> None:
     with pytest.raises(InputError, match=r"rows\.\w+.*no column 'text', it has a, b; map them with source.columns"):
-        list(read_rows(_write_rows(tmp_path, kind), ["text"], UTF8))
+        read_rows(_write_rows(tmp_path, kind), "text")
 
 
 @pytest.mark.parametrize("line", ['{"text": ', "[" * 100_000, "not json", '["text"]'])
@@ -172,43 +177,143 @@ def test_a_line_that_is_no_json_object_is_named_by_its_number(tmp_path: Path, li
     path = tmp_path / "a.jsonl"
     path.write_text(f'{{"text": "fine"}}\n\n{line}\n')
     with pytest.raises(InputError, match=r"a\.jsonl:3: "):
-        list(read_rows(path, ["text"], UTF8))
+        read_rows(path, "text")
 
 
 def test_half_a_surrogate_pair_in_json_becomes_a_replacement_sign(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a\\ud800b\\ud83d\\ude00"}\n')
-    assert list(read_rows(path, ["text"], UTF8)) == [("a\ufffdb\U0001f600",)]
+    assert read_rows(path, "text") == [("a\ufffdb\U0001f600",)]
 
 
 def test_values_that_are_not_text_become_text_or_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"x": ["a", "b"], "y": null, "z": true}\n')
-    assert list(read_rows(path, ["x", "y", "z"], UTF8)) == [("a b", "", "true")]
+    assert read_rows(path, "x", "y", "z") == [("a b", "", "true")]
     path.write_text('{"x": {"a": 1}}\n')
     with pytest.raises(InputError, match=r"a\.jsonl:1: expected text, found dict"):
-        list(read_rows(path, ["x"], UTF8))
+        read_rows(path, "x")
+
+
+NESTED = [
+    {"x": {"text": ["one", "two"], "de": "eins"}, "x.de": "wins", "n": 1},
+    {"x": {"text": ["three"], "de": None}, "x.de": "again", "n": 2},
+]
+
+
+def _write_nested(folder: Path, kind: str) -> Path:
+    path = folder / f"rows{kind}"
+    if kind == ".parquet":
+        pq.write_table(pa.Table.from_pylist(NESTED), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in NESTED))
+    return path
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".parquet"])
+def test_a_path_leads_into_nested_data(tmp_path: Path, kind: str) -> None:
+    path = _write_nested(tmp_path, kind)
+    assert read_rows(path, "x.text.0", "x.text") == [("one", "one two"), ("three", "three")]
+    assert read_rows(path, ["x.text.0", "x.text.1"]) == [("one", "two"), ("three", "")]
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".parquet"])
+def test_a_column_whose_name_holds_the_dots_wins(tmp_path: Path, kind: str) -> None:
+    assert read_rows(_write_nested(tmp_path, kind), "x.de") == [("wins",), ("again",)]
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".parquet"])
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("x.text.1", r"[ :]2: there is nothing at 'x\.text\.1' \(the list has 1 entries\)"),
+        ("x.txet.0", r"[ :]1: there is no 'txet' on the way to 'x\.txet\.0'; did you mean 'text'\?"),
+        ("x.text.first", r"[ :]1: 'x\.text\.first' needs a position such as 0 in place of 'first', found a list"),
+        ("n.0", r"[ :]1: there is no 'n\.0': '0' is looked for in int 1"),
+        ("x", r"[ :]1: expected text, found dict .* in 'x'; map text columns"),
+        ("y.text", r"there is no column 'y\.text', it has x, x\.de, n"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_named_by_its_row(tmp_path: Path, kind: str, path: str, message: str) -> None:
+    with pytest.raises(InputError, match=rf"rows\{kind}.*{message}"):
+        read_rows(_write_nested(tmp_path, kind), path)
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".parquet"])
+def test_a_misspelt_further_column_is_an_error_too(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(InputError, match="no 'txet' on the way"):
+        read_rows(_write_nested(tmp_path, kind), ["x.text.0", "x.txet.1"])
+
+
+def test_null_on_the_way_is_an_error_in_a_first_column_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "text", "b": null}\n')
+    assert read_rows(path, ["a", "b.text.0"], "b") == [("text", "", "")]
+    with pytest.raises(InputError, match=r"a\.jsonl:1: there is nothing at 'b\.text\.0' \(null where 'text"):
+        read_rows(path, "b.text.0")
+
+
+@pytest.mark.parametrize("kind", [".csv", ".tsv"])
+def test_cells_of_tables_hold_nothing_nested(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(InputError, match=r"there is no column 'a\.0', it has a, b; did you mean 'a'\?"):
+        read_rows(_write_rows(tmp_path, kind), "a.0")
+
+
+def test_only_the_columns_that_are_needed_leave_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    iter_batches = pq.ParquetFile.iter_batches
+
+    def spy(file: pq.ParquetFile, size: int, columns: list[str]):
+        asked.append(columns)
+        return iter_batches(file, size, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
+    read_rows(_write_nested(tmp_path, ".parquet"), ["x.text.0", "x.text.1"])
+    assert asked == [["x"]]
+
+
+def test_files_are_told_by_the_names_of_splits_before_the_first_dot(tmp_path: Path) -> None:
+    for name in ("train.jsonl.gz", "Dev.csv", "test.jsonl", "oos_test.jsonl", "test.pdf", "old/train.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("text")
+    found = {split: file.name for split, file in find_splits(str(tmp_path), key="source.path").items()}
+    assert found == {"train": "train.jsonl.gz", "validation": "Dev.csv", "test": "test.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train.txt", "test.txt", "oos_test.txt"], r"no file of text for the split validation \(validation or valid"),
+        (["train.txt", "test.txt"], r"it holds test\.txt, train\.txt"),
+        (["train.txt", "val.txt", "dev.txt", "test.txt"], r"several files .* validation: dev\.txt, val\.txt; keep one"),
+    ],
+)
+def test_a_split_without_a_file_or_with_several_is_an_error(tmp_path: Path, names: list[str], message: str) -> None:
+    for name in names:
+        (tmp_path / name).write_text("text")
+    with pytest.raises(InputError, match=message):
+        find_splits(str(tmp_path), key="source.path")
 
 
 def test_a_csv_row_with_too_few_cells_is_named_by_its_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("a,b\n1,2\n3\n")
     with pytest.raises(InputError, match=r"a\.csv:3: the row has 1 cells, the header names 2 columns"):
-        list(read_rows(path, ["a"], UTF8))
+        read_rows(path, "a")
 
 
 def test_a_quote_that_never_ends_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('a,b\n1,"2\n3,4\n')
     with pytest.raises(InputError, match=r"a\.csv:3: "):
-        list(read_rows(path, ["a"], UTF8))
+        read_rows(path, "a")
 
 
 def test_a_parquet_file_that_is_none_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match="not a whole parquet file"):
-        list(read_rows(path, ["a"], UTF8))
+        read_rows(path, "a")
 
 
 def test_a_folder_gives_its_readable_files_by_relative_name(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from lmlab.data import packages
 from lmlab.data.docstrings import read_docstrings
 from lmlab.data.source import SPLITS
 from lmlab.errors import InputError
-from tests.data.cleaned import build_source, source_settings, values_of
+from tests.data.cleaned import build_source, shared, source_settings, values_of
 
 SMALL = {"packages": ["networkx"], "minimum_characters": 200}
 EVEN = {"train": 0.4, "validation": 0.3, "test": 0.3}
@@ -73,12 +74,10 @@ def test_another_package_moves_no_record_to_another_split() -> None:
 
 @pytest.mark.slow
 def test_reading_in_several_processes_gives_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lmlab.data.sources import package_docs
-
-    monkeypatch.setattr(package_docs, "FILES_WORTH_A_POOL", 1)
-    monkeypatch.setattr(package_docs.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(packages, "FILES_WORTH_A_POOL", 1)
+    monkeypatch.setattr(packages.os, "cpu_count", lambda: 2)
     pooled = list(build_source("package_docs", **SMALL).records())
-    monkeypatch.setattr(package_docs.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(packages.os, "cpu_count", lambda: 1)
     assert pooled == list(build_source("package_docs", **SMALL).records())
 
 
@@ -153,6 +152,47 @@ def test_official_splits_stay_as_they_are(tmp_path: Path) -> None:
     assert values_of(source) == {split: [(f"of {split}",)] for split in SPLITS}
 
 
+def test_splits_by_name_are_the_files_of_a_folder(tmp_path: Path) -> None:
+    for stem in ("train", "valid", "test", "oos_test"):
+        (tmp_path / f"{stem}.jsonl").write_text(f'{{"text": "of {stem}"}}\n')
+    source = build_source("files", path=str(tmp_path), splits="by_name")
+    assert values_of(source) == {"train": [("of train",)], "validation": [("of valid",)], "test": [("of test",)]}
+    assert [record.id for record in source.records()] == ["train.jsonl:1", "valid.jsonl:1", "test.jsonl:1"]
+
+
+def test_further_columns_are_fields_with_numbers(tmp_path: Path) -> None:
+    for split in SPLITS:
+        row = f'{{"q": "{split}?", "gold": ["yes"], "other": null}}\n{{"q": "b", "gold": ["a", "b"], "other": "c"}}\n'
+        (tmp_path / f"{split}.jsonl").write_text(row)
+    columns = {"answer": ["gold.0", "gold.1", "other"], "question": "q"}
+    source = build_source("files", path=str(tmp_path), splits="by_name", columns=columns)
+    assert source.fields == source.content == ("answer", "answer_2", "answer_3", "question")
+    assert values_of(source)["test"] == [("yes", "", "", "test?"), ("a", "b", "c", "b")]
+
+
+def test_rows_can_be_grouped_by_a_value_inside_nested_data(tmp_path: Path) -> None:
+    rows = [f'{{"text": "{number}", "of": {{"page": "{number % 30}"}}}}\n' for number in range(120)]
+    (tmp_path / "a.jsonl").write_text("".join(rows))
+    source = build_source("files", path=str(tmp_path / "a.jsonl"), group_by="of.page", fractions=EVEN)
+    pages = {split: {int(text) % 30 for (text,) in found} for split, found in values_of(source).items()}
+    assert sum(map(len, pages.values())) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "first"),
+    [
+        ("fairytaleqa", {"question": "question", "answer": ["answer", "answer2"]}, "delightfully cold"),
+        ("scitldr", {"document": "source", "answer": ["target.0", "target.1", "target.2"]}, "We provide necessary"),
+        ("clinc150", {"text": "text", "answer": "intent"}, "translate"),
+    ],
+)
+def test_official_sets_are_read_by_name(name: str, columns: dict, first: str) -> None:
+    source = build_source("files", path=str(shared(name)), splits="by_name", columns=columns)
+    record = next(iter(source.records()))
+    assert record.split == "train"
+    assert record.values[source.fields.index("answer")].startswith(first)
+
+
 def test_the_digest_of_files_is_of_bytes_and_names_not_of_the_place(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "a.txt").write_text("some text")
@@ -179,6 +219,13 @@ def test_too_few_records_are_an_error_with_their_number_and_the_minimum(tmp_path
         ({"path": "a.txt", "encoding": "utf-99"}, "source.encoding: no such text encoding"),
         ({"path": "a.txt", "encoding": "base64"}, "source.encoding: no such text encoding"),
         ({"path": "a.txt", "columns": {"id": "x"}}, "source.columns: a field cannot be called 'id'"),
+        ({"path": "a.txt", "columns": {"document_number": "x"}}, "a field cannot be called 'document_number'"),
+        ({"path": "a.txt", "columns": {"a": ["x", "y"], "a_2": "z"}}, "the field 'a_2' is already there"),
+        ({"path": "a.txt", "columns": {"a": []}}, "a needs the name of a column or a list of names"),
+        ({"path": "a.txt", "splits": "by_nam"}, "source.splits: allowed: by_name, or a path for each split"),
+        ({"path": None, "splits": "by_name"}, "splits=by_name needs the folder"),
+        ({"path": None, "splits": {"trian": "x"}}, "source.splits: there is no split 'trian'; did you mean 'train'"),
+        ({"path": None, "splits": {"train": "x"}}, "source.splits: there is no path for validation and test"),
         ({"path": "a.txt", "piece_characters": 1}, "source.piece_characters"),
     ],
 )

@@ -20,10 +20,15 @@ TASK = TaskSettings.model_validate(
     {
         "name": "copying",
         "version": 1,
+        "language": None,
         "prompt": "",
         "target": "{text}",
+        "references": None,
+        "choices": None,
+        "cutting": {"max_prompt_tokens": None, "field": None, "side": "end"},
         "metrics": ["bits_per_byte"],
-        "decoding": {"max_new_tokens": 1, "sampling": {"temperature": 1, "top_k": 0, "top_p": 1}},
+        "baselines": ["unigram", "compression"],
+        "decoding": {"name": "sampling", "max_new_tokens": 1, "sampling": {"temperature": 1, "top_k": 0, "top_p": 1}},
     }
 )
 
@@ -32,7 +37,7 @@ def write_records(path: Path, rows: list[tuple[int, str]]) -> Path:
     table = pa.table(
         {
             "id": [str(row) for row in range(len(rows))],
-            "document": [document for document, _ in rows],
+            "document_number": [document for document, _ in rows],
             "text": [text for _, text in rows],
         }
     )

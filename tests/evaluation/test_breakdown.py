@@ -30,7 +30,7 @@ def test_prompts_are_left_out_of_positions() -> None:
 
 def test_length_buckets_hold_about_equally_many_documents() -> None:
     sizes = np.array([1.0, 2, 3, 4])
-    examples = Examples(sizes * math.log(2), sizes, sizes, sizes)
+    examples = Examples(sizes * math.log(2), sizes, sizes, sizes, None)
     found = loss_by_length(examples, np.arange(4), num_buckets=2)
     assert [loss[:4] for loss in found] == [(1, 2, 2, 3), (3, 4, 2, 7)]
     assert [loss.bits_per_byte for loss in found] == pytest.approx([1.0, 1.0])
@@ -38,12 +38,12 @@ def test_length_buckets_hold_about_equally_many_documents() -> None:
 
 def test_documents_of_one_length_fall_into_one_bucket() -> None:
     sizes = np.full(6, 5.0)
-    found = loss_by_length(Examples(sizes, sizes, sizes, sizes), np.arange(6), num_buckets=4)
+    found = loss_by_length(Examples(sizes, sizes, sizes, sizes, None), np.arange(6), num_buckets=4)
     assert [loss[:4] for loss in found] == [(5, 5, 6, 30)]
     assert found[0].bits_per_byte == pytest.approx(1 / math.log(2))
 
 
 def test_pieces_count_as_one_document() -> None:
     sizes = np.array([2.0, 3.0])
-    found = loss_by_length(Examples(sizes, sizes, sizes, sizes), np.array([4, 4]), num_buckets=3)
+    found = loss_by_length(Examples(sizes, sizes, sizes, sizes, None), np.array([4, 4]), num_buckets=3)
     assert [(loss.shortest, loss.documents) for loss in found] == [(5, 1)]

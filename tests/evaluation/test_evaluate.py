@@ -24,17 +24,30 @@ from lmlab.runtime import RuntimeSettings
 TASK = {
     "name": "language_modeling",
     "version": 1,
+    "language": None,
     "prompt": "",
     "target": "{text}",
+    "references": None,
+    "choices": None,
+    "cutting": {"max_prompt_tokens": None, "field": None, "side": "end"},
     "metrics": ["bits_per_byte", "next_token_accuracy"],
-    "decoding": {"max_new_tokens": 6, "sampling": {"temperature": 1.0, "top_k": 0, "top_p": 1.0}},
+    "baselines": ["unigram", "compression"],
+    "decoding": {
+        "name": "sampling",
+        "max_new_tokens": 6,
+        "sampling": {"temperature": 1.0, "top_k": 0, "top_p": 1.0},
+    },
 }
 EVALUATION = {
     "reading": {"batch_tokens": 64, "chunk_tokens": 8, "overlap_share": 0.5},
     "bootstrap": {"num_resamples": 40, "seed": 0, "min_documents": 3},
     "baselines": {"training_megabytes": 1, "xz_preset": 6, "zstd_level": 3},
     "samples": {"num_unprompted": 1, "num_prompted": 2, "prompt_tokens": 4},
+    "answer_batch_rows": 3,
     "num_length_buckets": 2,
+    "num_extremes": 1,
+    "num_confused_pairs": 3,
+    "attention": {"num_pictures": 1, "max_tokens": 50},
 }
 RUNTIME = {
     "accelerator": "cpu",
@@ -53,7 +66,6 @@ MODELS = {
         "heads": 2,
         "key_heads": 1,
         "feed_forward_width": 16,
-        "context_length": 12,
         "rotary_base": 10000.0,
         "dropout": 0.0,
     },
@@ -75,17 +87,23 @@ def prepare(folder: Path, model_name: str) -> EvaluateInputs:
     inputs.records.mkdir()
     inputs.bundle.mkdir()
     for split in ("train", "validation", "test"):
-        rows = {"id": [f"{split}:{n}" for n in range(len(TEXTS))], "document": list(range(len(TEXTS))), "text": TEXTS}
+        rows = {
+            "id": [f"{split}:{n}" for n in range(len(TEXTS))],
+            "document_number": list(range(len(TEXTS))),
+            "text": TEXTS,
+        }
         pq.write_table(pa.table(rows), inputs.records / f"{split}.parquet")
     write_seal(inputs.records, {"stage": "clean", "source": "made up", "fields": ["text"]})
     part = TOKENIZERS.get("characters")
-    characters = validate(part.settings, {"name": "characters", "min_frequency": 1}, path="tokenizer")
+    characters = validate(
+        part.settings, {"name": "characters", "min_frequency": 1, "depends_on": None}, path="tokenizer"
+    )
     outputs = EncodeOutputs(folder / "tokenizer", inputs.tokens, folder / "encoding.json")
     encode(EncodeSettings(settings().task, characters), EncodeInputs(inputs.records), outputs, Run())
     tokenizer = Tokenizer.load(folder / "tokenizer")
     torch.manual_seed(0)
-    model = build_model(MODELS[model_name], vocabulary_size=tokenizer.vocabulary_size, path="model")
-    save_bundle(inputs.bundle, model, tokenizer, settings=MODELS[model_name], facts={})
+    model = build_model(MODELS[model_name], vocabulary_size=tokenizer.vocabulary_size, context_length=12, path="model")
+    save_bundle(inputs.bundle, model, tokenizer, settings=MODELS[model_name], context_length=12, facts={})
     return inputs
 
 

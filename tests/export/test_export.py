@@ -24,7 +24,19 @@ EVALUATION = {
     "bits_per_byte_low": 2.25,
     "bits_per_byte_high": 2.75,
     "baseline/xz/bits_per_byte": 3.0,
-    "details": {"reading": "Windows of 32 tokens."},
+    "details": {
+        "task": "language_modeling",
+        "reading": "Windows of 32 tokens.",
+        "metrics": {"bits_per_byte": {"label": "bits per byte", "better": "lower", "signature": None}},
+        "baselines": {"xz": "xz, test text alone"},
+        "decoding": {
+            "name": "sampling",
+            "max_new_tokens": 8,
+            "sampling": {"temperature": 0.7, "top_k": 0, "top_p": 1.0},
+        },
+        "by_prompt_length": [],
+        "best": [],
+    },
 }
 
 
@@ -83,8 +95,8 @@ def test_the_card_tells_data_settings_metrics_and_limits(trained: Path, tmp_path
         "1,000 of 1,234 records passed the cleaning",
         "4 steps, 256 tokens, seed 1",
         "    feed_forward_width: 48",
-        "| bits_per_byte | 2.5000 | 2.2500 to 2.7500 |",
-        "| baseline/xz/bits_per_byte | 3.0000 |",
+        "| bits per byte (lower is better) | 2.5000 | 2.2500 to 2.7500 |",
+        "| baseline, xz, test text alone: bits per byte | 3.0000 |",
         "Windows of 32 tokens.",
         "## Limits",
     ):

@@ -22,7 +22,6 @@ TINY = [
     "model.key_heads=1",
     "model.feed_forward_width=48",
     "model.layers=1",
-    "model.context_length=32",
     "training.sequence_length=32",
     "training.batch_rows=2",
     "training.max_steps=6",

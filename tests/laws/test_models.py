@@ -22,7 +22,6 @@ TINY: dict[str, list[str]] = {
         "model.heads=4",
         "model.key_heads=2",
         "model.feed_forward_width=48",
-        "model.context_length=48",
         "model.layers=2",
     ],
     "lstm": ["model.width=24", "model.embedding_width=16", "model.layers=2", "model.attention_span=0"],
@@ -45,7 +44,7 @@ def model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> La
     """A tiny model in float64, with weights large enough that a mistake shows."""
     name, more = request.param
     torch.manual_seed(0)
-    model = build_model(_settings(name, more, monkeypatch), vocabulary_size=VOCABULARY, path="model")
+    model = build_model(_settings(name, more, monkeypatch), vocabulary_size=VOCABULARY, context_length=48, path="model")
     for parameter in model.parameters():
         if parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -131,7 +130,7 @@ def test_default_models_have_about_equal_parameters(monkeypatch: pytest.MonkeyPa
     composed = {name: compose([f"model={name}"]) for name in ("lstm", "gru", "transformer")}
     size = composed["transformer"]["tokenizer"]["vocabulary_size"]
     counts = {
-        name: build_model(params["model"], vocabulary_size=size, path="model").num_parameters()
+        name: build_model(params["model"], vocabulary_size=size, context_length=64, path="model").num_parameters()
         for name, params in composed.items()
     }
     assert max(counts.values()) <= 1.1 * min(counts.values()), counts

@@ -16,7 +16,11 @@ CHOICES = [
     for path in sorted(CONF.rglob("*.yaml"))
     if path.parent != CONF and path.parent.name != "hydra"
 ]
-NEEDED = {("source", "files"): ["source.path=input.txt"]}
+NEEDED = {
+    ("source", "files"): ["source.path=input.txt"],
+    ("source", "hub"): ["source.dataset=someone/some_set"],
+    **{("model_task", name): [f"model={name.split('_')[0]}"] for group, name in CHOICES if group == "model_task"},
+}
 
 
 @pytest.fixture(autouse=True)

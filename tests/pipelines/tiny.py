@@ -33,7 +33,6 @@ TRANSFORMER = [
     "model.heads=2",
     "model.key_heads=1",
     "model.feed_forward_width=48",
-    "model.context_length=32",
 ]
 
 

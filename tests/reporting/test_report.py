@@ -8,11 +8,11 @@ import pytest
 
 from lmlab.errors import InputError
 from lmlab.files import write_seal
-from lmlab.reporting.report import ReportInputs, ReportOutputs, ReportSettings, report, shortened, size_text
-from lmlab.reporting.summary import render_summary
+from lmlab.reporting.report import ReportInputs, ReportOutputs, ReportSettings, report
+from lmlab.reporting.wording import shortened, size_text
 from lmlab.run import Run
+from tests.reporting.evaluations import EVALUATIONS, HOSTILE, LANGUAGE_MODELING
 
-HOSTILE = '</pre><script>alert("x")</script>&amp;{{ 7 * 7 }}\n```\n# heading\ud800'
 SIZES = {"records": 10, "bytes": 2000, "characters": 1900}
 COUNTS = {
     "records": 10,
@@ -22,6 +22,9 @@ COUNTS = {
     "tokens_per_word": 1.5,
     "unknown_tokens": 0,
     "unknown_share": 0.0,
+    "cut_prompts": 7,
+    "longest_prompt": 300,
+    "longest_example": 312,
 }
 SPLITS = ("train", "validation", "test")
 CLEANING = {
@@ -59,26 +62,8 @@ TRAINING = {
     "validation_nats_per_token": 3.0,
     "validation_bits_per_byte": 1.5,
     "stopped_by": "early stop",
-}
-EVALUATION = {
-    "bits_per_byte": 1.2345,
-    "bits_per_byte_low": 1.2,
-    "bits_per_byte_high": 1.3,
-    "baseline/unigram/bits_per_byte": 2.5,
-    "baseline/xz_with_training/bits_per_byte": 1.7,
-    "details": {
-        "task": "language_modeling",
-        "records": 10,
-        "documents": 10,
-        "tokens": 500,
-        "bytes": 2000,
-        "reading": "Every document was read whole.",
-        "counting": "Separators are counted.",
-        "interval": {"method": "percentile bootstrap", "resampled": "documents", "units": 10, "resamples": 1000},
-        "baselines": {"training_bytes_used": 2000, "xz_preset": 9, "zstd_level": 19},
-        "decoding": {"max_new_tokens": 5, "sampling": {"temperature": 1.0}},
-        "samples": [{"prompt": "", "text": HOSTILE}, {"prompt": HOSTILE, "text": "on"}],
-    },
+    "padding_share": 0.042,
+    "started_from": None,
 }
 EXPORT = {
     "num_prompts": 8,
@@ -98,7 +83,7 @@ def inputs(tmp_path: Path) -> ReportInputs:
         "cleaning": CLEANING,
         "encoding": ENCODING,
         "training": TRAINING,
-        "evaluation": EVALUATION,
+        "evaluation": LANGUAGE_MODELING,
         "export_report": EXPORT,
     }
     for name, value in reports.items():
@@ -208,13 +193,104 @@ def test_a_history_that_is_none_is_named(inputs: ReportInputs, tmp_path: Path, t
         render(inputs, tmp_path)
 
 
-def test_summary_says_the_number_the_interval_and_the_baselines() -> None:
-    assert render_summary(EVALUATION).splitlines() == [
-        "bits per byte of the test text (lower is better)",
-        "  the model                      1.234  (95 % interval 1.200 to 1.300)",
-        "  unigram over tokens            2.500",
-        "  xz, after the training text    1.700",
-    ]
+def rendered(inputs: ReportInputs, folder: Path, task: str, *plots: str) -> tuple[str, str]:
+    inputs.evaluation.write_text(json.dumps(EVALUATIONS[task]), encoding="utf-8")
+    for name in plots:
+        (inputs.plots / f"{name}.svg").write_text(f"<svg><text>plot {name}</text></svg>", encoding="utf-8")
+    write_seal(inputs.plots, {})
+    return render(inputs, folder)
+
+
+SECTIONS = {
+    "language_modeling": {"samples"},
+    "translation": {"examples", "attention"},
+    "question_answering": {"examples"},
+    "summarization": {"examples"},
+    "classification": {"examples", "errors"},
+}
+
+
+@pytest.mark.parametrize("task", SECTIONS)
+def test_a_section_stands_in_the_page_where_it_applies(inputs: ReportInputs, tmp_path: Path, task: str) -> None:
+    page, markdown = rendered(inputs, tmp_path, task, *(["attention_1"] if task == "translation" else []))
+    tags = Tags(page)
+    for name in ("samples", "examples", "errors", "attention"):
+        applies = name in SECTIONS[task]
+        assert (f'<section id="{name}">' in page) == (f"#{name}" in tags.links) == applies
+        assert (f"\n## {name.capitalize()}\n" in markdown) == applies
+    assert "script" not in tags.seen
+    assert "\n\n\n\n" not in _without_fences(markdown)
+
+
+def _without_fences(markdown: str) -> str:
+    return "\n".join(_outside_fences(markdown.splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("task", "headline"),
+    [
+        ("translation", "BLEU 34.1"),
+        ("question_answering", "exact match 0.400"),
+        ("summarization", r"ROUGE-1 0.100"),
+        ("classification", "accuracy 0.912"),
+    ],
+)
+def test_the_headline_is_the_tasks_first_metric(inputs: ReportInputs, tmp_path: Path, task: str, headline: str) -> None:
+    page, markdown = rendered(inputs, tmp_path, task)
+    assert f": {headline}</title>" in page
+    assert "on the test split, higher is better" in page
+    assert f"\n**{headline}** on the test split (95 % interval" in markdown
+
+
+def test_baselines_have_every_metric_that_was_measured_for_them(inputs: ReportInputs, tmp_path: Path) -> None:
+    page, markdown = rendered(inputs, tmp_path, "classification")
+    assert (
+        "| TF\\-IDF with logistic regression | 0.9050 (0.890 to 0.920) | 0.3000 (0.200 to 0.400) "
+        "| within the intervals |"
+    ) in markdown
+    assert "| the most frequent label | 0.1000 | – | the model is better |" in markdown
+    assert "the model needs" not in page
+    assert "49.4 % of it" in rendered(inputs, tmp_path, "language_modeling")[0]
+
+
+def test_examples_say_their_score_and_where_they_were_cut(inputs: ReportInputs, tmp_path: Path) -> None:
+    page, markdown = rendered(inputs, tmp_path, "question_answering")
+    assert "r&lt;2&gt; · exact match 0.500 · 1.23 nats a token" in page
+    assert "[600 more characters]" in page
+    assert "[600 more characters]" in markdown
+    assert page.count("<dt>reference 2</dt>") == 3
+    assert '<p class="dropped">empty</p>' in page
+
+
+def test_errors_by_length_by_label_and_by_certainty_are_told(inputs: ReportInputs, tmp_path: Path) -> None:
+    page, markdown = rendered(inputs, tmp_path, "classification", "confusion", "reliability", "by_prompt_length")
+    assert r"| a | b\|c | 3 | 12.5 % |" in markdown
+    assert "| 0.50 to 0.60 | 9 | 0.550 | 0.444 |" in markdown
+    assert "| 8 to 3,000 | 19 | 31.250 |" in markdown
+    for name in ("confusion", "reliability", "by_prompt_length"):
+        assert f"plot {name}" in page
+    assert "![Answers for each label](plots/confusion.svg)" in markdown
+
+
+def test_a_task_with_prompts_tells_decoding_cutting_and_padding(inputs: ReportInputs, tmp_path: Path) -> None:
+    for text in rendered(inputs, tmp_path, "translation"):
+        assert "by beam search with 4 beams" in text
+        assert "Too long prompts were cut: 7 of 10 here, 7 of 10 in training." in text
+        assert "Padding was 4.2 % of the tokens in the training batches" in text
+        assert "longest training example has 312 tokens" in text
+    for text in rendered(inputs, tmp_path, "language_modeling"):
+        assert "Too long prompts" not in text
+
+
+def test_attention_pictures_stand_in_the_order_of_their_numbers(inputs: ReportInputs, tmp_path: Path) -> None:
+    page, _ = rendered(inputs, tmp_path, "translation", "attention_10", "attention_2")
+    assert page.index("plot attention_2") < page.index("plot attention_10")
+
+
+def test_an_evaluation_of_another_shape_is_a_fault_in_one_line(inputs: ReportInputs, tmp_path: Path) -> None:
+    inputs.evaluation.write_text('{"bits_per_byte": 1.0, "details": {}}', encoding="utf-8")
+    with pytest.raises(InputError, match="the evaluation report lacks 'metrics'"):
+        render(inputs, tmp_path)
 
 
 def test_sizes_are_said_for_people() -> None:

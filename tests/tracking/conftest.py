@@ -114,7 +114,8 @@ def save_tiny_bundle(folder: Path) -> None:
 
     part = TOKENIZERS.get("characters")
     tokenizer = train_tokenizer(
-        validate(part.settings, {"name": "characters", "min_frequency": 1}, path="tokenizer"), iter(["the cat sat"])
+        validate(part.settings, {"name": "characters", "min_frequency": 1, "depends_on": None}, path="tokenizer"),
+        iter(["the cat sat"]),
     )
     torch.manual_seed(0)
     settings = {
@@ -125,9 +126,9 @@ def save_tiny_bundle(folder: Path) -> None:
         "dropout": 0.0,
         "attention_span": 0,
     }
-    model = build_model(settings, vocabulary_size=tokenizer.vocabulary_size, path="model")
+    model = build_model(settings, vocabulary_size=tokenizer.vocabulary_size, context_length=32, path="model")
     folder.mkdir(parents=True)
-    save_bundle(folder, model, tokenizer, settings=settings, facts={})
+    save_bundle(folder, model, tokenizer, settings=settings, context_length=32, facts={})
 
 
 def _evaluation(level: float) -> dict:

@@ -163,7 +163,7 @@ def test_filling_in_goes_on_where_it_failed(project: Path, identity: RunIdentity
     with pytest.raises(ValueError, match=r"config\.json does not exist"):
         track(project, identity, files)
     config.write_bytes(content)
-    assert track(project, identity, files).logged == ("model", "model metrics")
+    assert track(project, identity, files).logged == ("model", "weights", "model metrics")
     assert _only_run(project).data.metrics == _only_run(whole).data.metrics
 
 

@@ -44,14 +44,14 @@ def test_the_first_budget_that_is_reached_counts(max_steps: int, max_tokens: int
 
 @pytest.mark.parametrize("optimizer", [TRAINING["optimizer"], MUON], ids=lambda values: values["name"])
 def test_every_parameter_is_moved_by_one_optimizer(optimizer: dict) -> None:
-    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, path="model")
+    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, context_length=32, path="model")
     optimizers = build_optimizers(model, _settings(optimizer=optimizer))
     moved = [id(weight) for one in optimizers for group in one.param_groups for weight in group["params"]]
     assert sorted(moved) == sorted(id(weight) for weight in model.parameters())
 
 
 def test_muon_moves_hidden_matrices_and_nothing_else() -> None:
-    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, path="model")
+    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, context_length=32, path="model")
     muon, adamw = build_optimizers(model, _settings(optimizer=MUON))
     assert all(weight.ndim == 2 for weight in muon.param_groups[0]["params"])
     assert any(weight is model.embedding_parameters()[0] for weight in adamw.param_groups[0]["params"])
@@ -77,7 +77,7 @@ def test_muon_steps_as_torchs_own_does_but_for_its_rounding(shape: tuple[int, in
 
 
 def test_learning_rates_are_shares_of_each_groups_own() -> None:
-    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, path="model")
+    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, context_length=32, path="model")
     optimizers = build_optimizers(model, _settings(optimizer=MUON | {"adamw_learning_rate_ratio": 0.1}))
     set_learning_rates(optimizers, 0.5)
     set_learning_rates(optimizers, 0.5)
@@ -141,11 +141,6 @@ def test_a_loss_that_is_not_finite_names_the_step_and_leaves_no_bundle(
     with pytest.raises(InputError, match=r"training step 6: the loss is nan; lower training\.learning_rate"):
         train_tiny(corpus, tmp_path)
     assert not (tmp_path / "bundle").exists()
-
-
-def test_a_sequence_longer_than_the_models_context_is_refused(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"training\.sequence_length: 64 is more than model\.context_length \(32\)"):
-        train_tiny(corpus, tmp_path, sequence_length=64)
 
 
 def test_two_trainings_in_one_folder_are_refused(corpus: Path, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ MODEL_SETTINGS: dict[str, dict[str, Any]] = {
         "heads": 2,
         "key_heads": 1,
         "feed_forward_width": 48,
-        "context_length": 32,
         "rotary_base": 10000.0,
         "dropout": 0.2,
     },
@@ -40,6 +39,8 @@ MUON = {
     "adamw_learning_rate_ratio": 1.0,
 }
 TRAINING: dict[str, Any] = {
+    "start_from": None,
+    "depends_on": "constraints.txt",
     "max_steps": 30,
     "max_tokens": None,
     "batch_rows": 4,

@@ -9,7 +9,7 @@ Two orders over the one stream of a split's tokens, each row `time` tokens long:
                      lane 1  |batch 0|batch 1|batch 2|...
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +35,36 @@ class Batch(NamedTuple):
     """Whether each row goes on where the same row of the batch before ended."""
 
 
-class BatchPlan:
-    """All batches of a training, by number."""
+@runtime_checkable
+class Plan(Protocol):
+    """All batches of a training, by number: batch number s is a pure function of the seed and s."""
+
+    @property
+    def carries_state(self) -> bool:
+        """Whether a row may go on where it ended in the batch before."""
+        ...
+
+    def batch(self, number: int) -> Batch:
+        """Batch number `number`, counted from 0."""
+        ...
+
+    def tokens_before(self, number: int) -> int:
+        """Tokens, without padding, of all batches before this one."""
+        ...
+
+    def padding_share(self) -> float:
+        """Share of the places of the batches that hold no token, from 0 to 1; lower is better."""
+        ...
+
+
+class TextPlan:
+    """All batches of a training on text, by number."""
 
     def __init__(self, store: TokenStore, *, rows: int, time: int, contiguous: bool, seed: int) -> None:
         self._tokens = tokens = store.tokens
         self._blocks = block_starts(store) if contiguous else np.zeros(1, np.int64)
         self._rows, self._time = rows, time
-        self._contiguous = contiguous
+        self.carries_state = contiguous
         self._seed = seed
         # A window needs the token before its first target as its first input.
         num_windows = (len(tokens) - 1) // time
@@ -55,20 +77,25 @@ class BatchPlan:
         self._order_of_pass: tuple[int, NDArray[np.int64]] | None = None
         self._blocks_of_pass: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
 
-    @property
-    def tokens_per_batch(self) -> int:
-        """Predicted tokens in each batch."""
-        return self._rows * self._time
+    def tokens_before(self, number: int) -> int:
+        """Tokens of all batches before this one."""
+        return number * self._rows * self._time
+
+    def padding_share(self) -> float:
+        """No place of a batch is without a token."""
+        return 0.0
 
     def batch(self, number: int) -> Batch:
         """Batch number `number`, counted from 0 over all passes."""
         pass_number, index = divmod(number, self.batches_per_pass)
-        starts = self._lane_starts(pass_number, index) if self._contiguous else self._window_starts(pass_number, index)
+        starts = (
+            self._lane_starts(pass_number, index) if self.carries_state else self._window_starts(pass_number, index)
+        )
         positions = starts[:, None] + np.arange(self._time + 1)[None, :]  # (rows, time + 1)
-        if self._contiguous:
+        if self.carries_state:
             positions = self._in_block_order(positions, pass_number)
         rows = self._tokens[positions].astype(np.int64)
-        return Batch(rows[:, :-1], rows[:, 1:], goes_on=self._contiguous and index > 0)
+        return Batch(rows[:, :-1], rows[:, 1:], goes_on=self.carries_state and index > 0)
 
     def _window_starts(self, pass_number: int, index: int) -> NDArray[np.int64]:
         windows = self._shuffled(pass_number)[index * self._rows : (index + 1) * self._rows]
@@ -112,28 +139,28 @@ def block_starts(store: TokenStore) -> NDArray[np.int64]:
     return starts[firsts]
 
 
-class ValidationText(NamedTuple):
-    """The part of a split that training measures itself on, as lanes of one stream."""
+class Validation(NamedTuple):
+    """The part of a split that training measures itself on."""
 
-    inputs: NDArray[np.int64]
-    """(lanes, time)"""
-    targets: NDArray[np.int64]
-    """(lanes, time)"""
+    batches: list[Batch]
+    """In the order of reading."""
     num_bytes: int
     """UTF-8 bytes of the text that the targets are."""
 
 
-def validation_text(store: TokenStore, *, max_tokens: int, lanes: int, separator_id: int) -> ValidationText:
-    """Records spread evenly over the split, up to max_tokens, as `lanes` rows of consecutive text."""
+def validation_text(store: TokenStore, *, max_tokens: int, lanes: int, time: int, separator_id: int) -> Validation:
+    """Records spread evenly over the split, up to max_tokens, as `lanes` rows of consecutive text, `time` at once."""
     step = max(1, -(-len(store.tokens) // max_tokens))
     chosen = range(step // 2, store.num_records, step) if store.num_records > step else range(store.num_records)
     stream = np.concatenate([np.asarray(store.record(index), dtype=np.int64) for index in chosen])
     lanes = min(lanes, len(stream))
-    time = -(-len(stream) // lanes)
-    padded = lanes * time
-    inputs = np.full(padded, separator_id, dtype=np.int64)
-    targets = np.full(padded, IGNORED, dtype=np.int64)
+    length = -(-len(stream) // lanes)
+    inputs = np.full(lanes * length, separator_id, dtype=np.int64)
+    targets = np.full(lanes * length, IGNORED, dtype=np.int64)
     targets[: len(stream)] = stream
     inputs[1 : len(stream)] = stream[:-1]
-    num_bytes = int(sum(store.target_bytes[index] for index in chosen))
-    return ValidationText(inputs.reshape(lanes, time), targets.reshape(lanes, time), num_bytes)
+    inputs, targets = inputs.reshape(lanes, length), targets.reshape(lanes, length)
+    batches = [
+        Batch(inputs[:, at : at + time], targets[:, at : at + time], goes_on=at > 0) for at in range(0, length, time)
+    ]
+    return Validation(batches, int(sum(store.target_bytes[index] for index in chosen)))

@@ -1,10 +1,19 @@
 """The documentation strings of a Python file, read with `ast`, never imported."""
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from lmlab.data.sentences import sentences
+
+# A summary is what one says in a breath: longer first paragraphs are prose.
+MOST_SUMMARY_SENTENCES = 3
+MOST_SUMMARY_CHARACTERS = 300
+
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 Documented = ast.Module | Definition
@@ -37,6 +46,22 @@ def read_docstrings(path: Path, *, minimum_characters: int) -> list[Docstring] |
         if len(text) >= minimum_characters:
             found.append(Docstring(name if seen[name] == 1 else f"{name}#{seen[name]}", text))
     return found
+
+
+def summary_of(text: str) -> str:
+    """The first paragraph on one line; "" where that is no summary of one to three sentences.
+
+    A title, a list, a signature or a doctest is none: a summary begins with a letter and ends as a sentence does.
+    """
+    summary = " ".join(_BLANK_LINE.split(text, maxsplit=1)[0].split())
+    is_prose = summary[:1].isalpha() and summary[-1:] in (".", "!", "?")
+    is_short = len(summary) <= MOST_SUMMARY_CHARACTERS and len(sentences(summary)) <= MOST_SUMMARY_SENTENCES
+    return summary if is_prose and is_short else ""
+
+
+def body_of(text: str) -> str:
+    """What follows the summary; "" where there is no summary or nothing follows."""
+    return "".join(_BLANK_LINE.split(text, maxsplit=1)[1:]).strip("\n") if summary_of(text) else ""
 
 
 def _documented(node: ast.AST, path: tuple[str, ...]) -> Iterator[tuple[str, Documented]]:

@@ -1,7 +1,7 @@
 """The stage encode: trains the tokenizer on the training split and writes every split's tokens."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,18 +10,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmlab.config import PartSettings
+from lmlab.data.prompts import encode_prompts
 from lmlab.data.source import SPLITS
 from lmlab.data.store import StoreWriter, TokenStore
 from lmlab.data.task import TaskSettings, check_fields, example_of, fields_of
 from lmlab.data.tokenizer import Tokenizer, train_tokenizer
+from lmlab.errors import InputError
 from lmlab.files import check_seal, whole_folder, write_json, write_seal
 from lmlab.run import Run
-from lmlab.text import utf8_length
+from lmlab.text import nearest, utf8_length
 
 log = logging.getLogger("lmlab")
 
 BATCH_RECORDS = 1024
 BATCH_CHARACTERS = 4_000_000
+# More different targets than this are no labels.
+MOST_CHOICES = 10_000
 
 
 class EncodeSettings(NamedTuple):
@@ -46,7 +50,8 @@ class EncodeOutputs(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    prompts: list[str]
+    records: list[dict[str, str]]
+    names: list[str]
     targets: list[str]
     documents: list[int]
     goes_on: list[bool]
@@ -57,6 +62,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self.records = self.tokens = self.bytes = self.characters = self.words = self.unknown_tokens = 0
+        self.cut_prompts = self.longest_prompt = self.longest_example = 0
 
     def report(self) -> dict[str, float | int]:
         return {
@@ -68,6 +74,9 @@ class _Counts:
             "tokens_per_word": self.tokens / max(1, self.words),
             "unknown_tokens": self.unknown_tokens,
             "unknown_share": self.unknown_tokens / max(1, self.tokens),
+            "cut_prompts": self.cut_prompts,
+            "longest_prompt": self.longest_prompt,
+            "longest_example": self.longest_example,
         }
 
 
@@ -77,20 +86,29 @@ def encode(settings: EncodeSettings, inputs: EncodeInputs, outputs: EncodeOutput
     check_fields(settings.task, seal["fields"])
     log.info("training the tokenizer (%s)", settings.tokenizer.name)
     tokenizer = train_tokenizer(settings.tokenizer, _training_texts(inputs.records, settings.task))
-    splits = {}
+    choices = task_choices(settings.task, inputs.records)
+    splits: dict[str, _Counts] = {}
     with whole_folder(outputs.tokenizer) as tokenizer_folder, whole_folder(outputs.tokens) as tokens_folder:
         tokenizer.save(tokenizer_folder)
         write_seal(tokenizer_folder, {"stage": "encode"})
+        writer = _SplitWriter(settings.task, tokenizer, choices)
         for split in SPLITS:
             log.info("encoding %s", split)
-            splits[split] = _encode_split(inputs.records, tokens_folder, split, task=settings.task, tokenizer=tokenizer)
+            splits[split] = writer.write(inputs.records, tokens_folder, split)
         used = _used_vocabulary(TokenStore.open(tokens_folder, "train"), tokenizer.vocabulary_size)
-        write_seal(tokens_folder, {"stage": "encode", "source": seal["source"], "separator_id": tokenizer.separator_id})
+        facts = {
+            "stage": "encode",
+            "source": seal["source"],
+            "separator_id": tokenizer.separator_id,
+            "choices": choices,
+            "context_length": _context_length(settings.task, splits, tokenizer, choices),
+        }
+        write_seal(tokens_folder, facts)
     report = {
         "tokenizer": {"name": settings.tokenizer.name, "vocabulary_size": tokenizer.vocabulary_size},
         "vocabulary_used": used,
         "vocabulary_used_share": used / tokenizer.vocabulary_size,
-        "splits": splits,
+        "splits": {split: counts.report() for split, counts in splits.items()},
     }
     write_json(outputs.encoding, report)
     return report
@@ -98,53 +116,123 @@ def encode(settings: EncodeSettings, inputs: EncodeInputs, outputs: EncodeOutput
 
 def _training_texts(records: Path, task: TaskSettings) -> Iterator[str]:
     for batch in _batches(records, "train", task):
-        yield from (prompt + target for prompt, target in zip(batch.prompts, batch.targets, strict=True))
+        if task.prompt:
+            yield from (example_of(task, record).prompt for record in batch.records)
+        yield from batch.targets
 
 
-def _encode_split(records: Path, folder: Path, split: str, *, task: TaskSettings, tokenizer: Tokenizer) -> dict:
-    counts = _Counts()
-    writer = StoreWriter(folder, split, vocabulary_size=tokenizer.vocabulary_size)
-    for batch in _batches(records, split, task):
-        prompts, targets = tokenizer.encode(batch.prompts), tokenizer.encode(batch.targets)
+def _context_length(
+    task: TaskSettings, splits: Mapping[str, _Counts], tokenizer: Tokenizer, choices: Sequence[str]
+) -> int | None:
+    """Tokens that a model must read at once to train on every example and answer every prompt; None without prompts."""
+    if not task.prompt:
+        return None
+    longest_prompt = max(counts.longest_prompt for counts in splits.values())
+    longest_example = max(splits[split].longest_example for split in ("train", "validation"))
+    if task.decoding.name == "ranking":
+        longest_answer = max(map(len, tokenizer.encode(choices)))
+    else:
+        longest_answer = task.decoding.max_new_tokens
+    # The separator that everything is read after.
+    return 1 + max(longest_example, longest_prompt + longest_answer + 1)
+
+
+def task_choices(task: TaskSettings, records: Path) -> list[str]:
+    """What ranking chooses from: as listed, or else the targets of the training split, sorted; empty otherwise.
+
+    Raises: InputError if the training split has so many targets that they cannot be labels.
+    """
+    if task.decoding.name != "ranking":
+        return []
+    if task.choices is not None:
+        return list(task.choices)
+    found: set[str] = set()
+    for batch in _batches(records, "train", task):
+        found.update(batch.targets)
+        if len(found) > MOST_CHOICES:
+            raise InputError(
+                f"task {task.name}: the training split has more than {MOST_CHOICES:,} different targets, too many to "
+                "be labels: map the field that holds the label, or choose a task that writes its answers"
+            )
+    return sorted(found)
+
+
+class _SplitWriter:
+    """Writes the token store of each split."""
+
+    def __init__(self, task: TaskSettings, tokenizer: Tokenizer, choices: Sequence[str]) -> None:
+        self._task, self._tokenizer, self._choices = task, tokenizer, choices
+
+    def write(self, records: Path, folder: Path, split: str) -> _Counts:
+        counts = _Counts()
+        writer = StoreWriter(folder, split, vocabulary_size=self._tokenizer.vocabulary_size)
+        for batch in _batches(records, split, self._task):
+            self._check_targets(batch)
+            self._write_batch(batch, writer, counts)
+        writer.close()
+        return counts
+
+    def _check_targets(self, batch: _Batch) -> None:
+        known = set(self._choices)
+        for name, target in zip(batch.names, batch.targets, strict=True):
+            if self._task.prompt and not target:
+                raise InputError(f"record {name}: its target is empty: fill it, or leave the record out")
+            if known and target not in known:
+                raise InputError(
+                    f"record {name}: the label '{target[:60]}' is not among the choices of task {self._task.name}; "
+                    f"{nearest(target[:60], self._choices)}"
+                )
+
+    def _write_batch(self, batch: _Batch, writer: StoreWriter, counts: _Counts) -> None:
+        tokenizer = self._tokenizer
+        prompts, num_cut = encode_prompts(self._task, batch.records, batch.names, tokenizer)
+        targets = tokenizer.encode(batch.targets)
         target_bytes = [utf8_length(target) for target in batch.targets]
         endings = [[] if goes_on else [tokenizer.separator_id] for goes_on in batch.goes_on]
+        rows = [prompt + target + ending for prompt, target, ending in zip(prompts, targets, endings, strict=True)]
         writer.append(
-            [prompt + target + ending for prompt, target, ending in zip(prompts, targets, endings, strict=True)],
+            rows,
             prompt_lengths=[len(prompt) for prompt in prompts],
             target_bytes=target_bytes,
             documents=batch.documents,
         )
+        written = batch.targets
+        if self._task.prompt:
+            written = [tokenizer.decode(prompt) for prompt in prompts] + written
         counts.records += len(targets)
-        counts.tokens += sum(map(len, prompts)) + sum(map(len, targets))
-        counts.bytes += sum(target_bytes) + sum(map(utf8_length, batch.prompts))
-        counts.characters += sum(map(len, batch.targets)) + sum(map(len, batch.prompts))
-        counts.words += sum(len(text.split()) for text in batch.prompts + batch.targets)
+        counts.cut_prompts += num_cut
+        counts.longest_prompt = max([counts.longest_prompt, *map(len, prompts)])
+        counts.longest_example = max([counts.longest_example, *map(len, rows)])
+        counts.tokens += sum(max(0, len(prompt) - 1) for prompt in prompts) + sum(map(len, targets))
+        counts.bytes += sum(map(utf8_length, written))
+        counts.characters += sum(map(len, written))
+        counts.words += sum(len(text.split()) for text in written)
         if tokenizer.unknown_id is not None:
             counts.unknown_tokens += sum(ids.count(tokenizer.unknown_id) for ids in prompts + targets)
-    writer.close()
-    return counts.report()
 
 
 def _batches(records: Path, split: str, task: TaskSettings) -> Iterator[_Batch]:
-    """Examples in batches of bounded size; each knows whether its document goes on in the next record."""
-    columns = ["document", *fields_of(task)]
+    """Records in batches of bounded size; each knows whether its document goes on in the next record."""
+    columns = ["id", "document_number", *fields_of(task)]
     waiting: dict[str, list] | None = None
     for rows in _row_groups(records / f"{split}.parquet", columns):
         # The last row waits until it is known whether the next one goes on with its document.
         rows = {name: (waiting[name] if waiting else []) + values for name, values in rows.items()}
         waiting = {name: values[-1:] for name, values in rows.items()}
-        if len(rows["document"]) > 1:
-            yield _batch(rows, task, count=len(rows["document"]) - 1)
-    if waiting and waiting["document"]:
+        if len(rows["document_number"]) > 1:
+            yield _batch(rows, task, count=len(rows["document_number"]) - 1)
+    if waiting and waiting["document_number"]:
         yield _batch(waiting, task, count=1)
 
 
 def _batch(rows: dict[str, list], task: TaskSettings, *, count: int) -> _Batch:
-    examples = [example_of(task, {name: rows[name][row] for name in fields_of(task)}) for row in range(count)]
-    documents = rows["document"]
+    fields = fields_of(task)
+    records = [{name: rows[name][row] for name in fields} for row in range(count)]
+    documents = rows["document_number"]
     return _Batch(
-        prompts=[example.prompt for example in examples],
-        targets=[example.target for example in examples],
+        records=records,
+        names=rows["id"][:count],
+        targets=[example_of(task, record).target for record in records],
         documents=documents[:count],
         goes_on=[row + 1 < len(documents) and documents[row + 1] == documents[row] for row in range(count)],
     )

@@ -1,6 +1,6 @@
 """Records as Arrow: a spool of shards on disk while they are cleaned, a parquet file for each split after that.
 
-Columns of a parquet file: id, document (consecutive rows with the same number are the pieces, in order, of one
+Columns of a parquet file: id, document_number (consecutive rows with the same number are the pieces, in order, of one
 long document), then the text fields. Nothing here holds more than a shard in memory.
 """
 
@@ -20,13 +20,15 @@ ROW_GROUP_BYTES = 16 << 20
 
 
 def spool_schema(fields: Sequence[str]) -> pa.Schema:
-    """Columns of a spooled table; `piece` counts the pieces of a document from 0."""
-    return pa.schema([("id", pa.string()), ("document", pa.int64()), ("piece", pa.int64()), *_texts(fields)])
+    """Columns of a spooled table; `piece_number` counts the pieces of a document from 0."""
+    return pa.schema(
+        [("id", pa.string()), ("document_number", pa.int64()), ("piece_number", pa.int64()), *_texts(fields)]
+    )
 
 
 def record_schema(fields: Sequence[str]) -> pa.Schema:
     """Columns of records/*.parquet."""
-    return pa.schema([("id", pa.string()), ("document", pa.int64()), *_texts(fields)])
+    return pa.schema([("id", pa.string()), ("document_number", pa.int64()), *_texts(fields)])
 
 
 def _texts(fields: Sequence[str]) -> list[tuple[str, pa.DataType]]:
@@ -108,8 +110,8 @@ class RecordWriter:
         """Add spooled rows at the end."""
         if table.num_rows == 0:
             return
-        documents = table["document"].to_numpy()
-        pieces = table["piece"].to_numpy()
+        documents = table["document_number"].to_numpy()
+        pieces = table["piece_number"].to_numpy()
         before = np.concatenate([[self._last[0]], documents[:-1]])
         piece_before = np.concatenate([[self._last[1]], pieces[:-1]])
         is_new = (documents != before) | (pieces != piece_before + 1)

@@ -1,9 +1,10 @@
 """Tokens of a split on disk: written in one pass, memory-mapped, read without copying.
 
-    tokens    | prompt target <sep> | target (a piece) | target (its end) <sep> | ...
-    offsets   0                     5                  9                        15
+    tokens    | prompt <sep> target <sep> | target (a piece) | target (its end) <sep> | ...
+    offsets   0                           6                  10                       16
 
-A record is its prompt, its target and a separator; a piece that its document goes on after has no separator.
+A record is its prompt and a separator, where its task has prompts, then its target and a separator; a piece
+that its document goes on after has no separator.
 """
 
 import mmap
@@ -27,7 +28,7 @@ class TokenStore(NamedTuple):
     offsets: NDArray[np.int64]
     """Record i is tokens[offsets[i] : offsets[i + 1]]."""
     prompt_lengths: NDArray[np.int32]
-    """Tokens at the start of each record that are prompt."""
+    """Tokens at the start of each record that are prompt, with the separator that closes it; 0 without prompts."""
     target_bytes: NDArray[np.int64]
     """UTF-8 bytes of each record's target text."""
     documents: NDArray[np.int64]
@@ -47,6 +48,11 @@ class TokenStore(NamedTuple):
     def num_records(self) -> int:
         """Number of records, in the order of the records' parquet file."""
         return len(self.target_bytes)
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether the records are examples to answer, and not stretches of text."""
+        return bool(self.prompt_lengths.any())
 
     def record(self, index: int) -> NDArray[np.unsignedinteger]:
         """The tokens of one record, a view."""

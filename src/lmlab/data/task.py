@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lmlab.config import PositiveInt, Settings
 from lmlab.errors import InputError
@@ -24,11 +24,49 @@ class SamplingSettings(Settings):
     """Draw from the fewest likeliest tokens whose probabilities sum to at least this; 1 is no bound."""
 
 
-class DecodingSettings(Settings):
-    """How an answer is decoded."""
+class SamplingDecoding(Settings):
+    """An answer written token by token as the model's distribution says; temperature 0 is greedy."""
 
+    name: Literal["sampling"]
     max_new_tokens: PositiveInt
     sampling: SamplingSettings
+
+
+class BeamDecoding(Settings):
+    """The likeliest answer that a beam search finds."""
+
+    name: Literal["beam"]
+    max_new_tokens: PositiveInt
+    beams: PositiveInt
+    """Answers that are kept side by side."""
+    length_penalty: float = Field(ge=0)
+    """Exponent of the length that a log likelihood is divided by; 0 divides by nothing (Wu et al. 2016, section 7)."""
+
+
+class RankingDecoding(Settings):
+    """The likeliest of the task's choices."""
+
+    name: Literal["ranking"]
+
+
+DecodingSettings = Annotated[SamplingDecoding | BeamDecoding | RankingDecoding, Field(discriminator="name")]
+
+
+class CuttingSettings(Settings):
+    """How a prompt that is too long is cut."""
+
+    max_prompt_tokens: PositiveInt | None
+    """Tokens of a prompt at most; null never cuts."""
+    field: str | None
+    """The field that loses text; the rest of the prompt stays whole."""
+    side: Literal["start", "end"]
+    """The side of the field that is cut off."""
+
+    @model_validator(mode="after")
+    def _names_the_field(self) -> Self:
+        if self.max_prompt_tokens is not None and self.field is None:
+            raise ValueError("max_prompt_tokens needs a field to cut: name one of the prompt's fields")
+        return self
 
 
 class TaskSettings(Settings):
@@ -36,10 +74,31 @@ class TaskSettings(Settings):
 
     name: str
     version: PositiveInt
+    language: str | None
+    """Language of the targets as ISO 639-1 code (de, zh), for metrics that split them into words."""
     prompt: str
+    """Template of what the model is given; empty for plain text."""
     target: str = Field(min_length=1)
-    metrics: list[str] = Field(min_length=1)
+    """Template of what the model is trained to answer."""
+    references: str | None
+    """The field whose further columns (NAME_2, NAME_3, ...) hold other right answers; null: there are none."""
+    choices: list[str] | None
+    """The answers that ranking chooses from; null takes the targets of the training split."""
+    cutting: CuttingSettings
     decoding: DecodingSettings
+    metrics: list[str] = Field(min_length=1)
+    """The first is the one that a summary shows."""
+    baselines: list[str]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.prompt and self.decoding.name != "sampling":
+            raise ValueError("a task without a prompt goes on with plain text, which decoding.name=sampling does")
+        if self.choices is not None and self.decoding.name != "ranking":
+            raise ValueError("choices are for decoding.name=ranking alone; set choices to null")
+        if self.cutting.field is not None and f"{{{self.cutting.field}}}" not in self.prompt:
+            raise ValueError(f"cutting.field: the prompt has no field '{self.cutting.field}'")
+        return self
 
 
 class Example(NamedTuple):

@@ -14,16 +14,18 @@ from lmlab.bundle import Bundle, load_bundle
 from lmlab.data.store import TokenStore
 from lmlab.data.task import TaskSettings
 from lmlab.errors import InputError
-from lmlab.evaluation.baselines import Baselines, measured_baselines
-from lmlab.evaluation.breakdown import LengthLoss, PositionLoss, loss_by_length, loss_by_position
-from lmlab.evaluation.intervals import Estimate, Units, estimates, number_runs, resampling_units
+from lmlab.evaluation.answered import answer_split, references_of
+from lmlab.evaluation.answering import ANSWERERS
+from lmlab.evaluation.baselines import LIKELIHOOD, Baseline, Likelihoods, likelihood_baselines, text_baselines
+from lmlab.evaluation.breakdown import loss_by_length, loss_by_position
+from lmlab.evaluation.findings import Findings, report_of, write_plots
+from lmlab.evaluation.intervals import estimates, number_runs, resampling_units
 from lmlab.evaluation.metric import Examples, Metric
 from lmlab.evaluation.metrics import METRICS
-from lmlab.evaluation.plots import write_baseline_plot, write_length_plot, write_position_plot
-from lmlab.evaluation.samples import Sample, generate_samples
+from lmlab.evaluation.samples import generate_samples
 from lmlab.evaluation.scoring import examples_of, reading_sentence, score_tokens
 from lmlab.evaluation.settings import EvaluationSettings
-from lmlab.files import check_seal, whole_file, whole_folder, write_json, write_seal
+from lmlab.files import check_seal, whole_file, write_json
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
 
@@ -57,53 +59,55 @@ class EvaluateOutputs(NamedTuple):
     plots: Path
 
 
-class _Findings(NamedTuple):
-    """All that was measured."""
-
-    reading: str
-    num_documents: int
-    units: Units
-    estimates: dict[str, Estimate]
-    by_position: list[PositionLoss]
-    by_length: list[LengthLoss]
-    examples: Examples
-    samples: list[Sample]
-    baselines: Baselines
-
-
 def evaluate(settings: EvaluateSettings, inputs: EvaluateInputs, outputs: EvaluateOutputs, run: Run) -> dict:  # noqa: ARG001
     """Write the report, the predictions and the plots, and return the report."""
-    metrics = {name: METRICS.get(name).build() for name in settings.task.metrics}
-    check_seal(inputs.tokens)
+    metrics = _metrics(settings.task)
+    facts = check_seal(inputs.tokens)
     check_seal(inputs.records)
     bundle, store = load_bundle(inputs.bundle), TokenStore.open(inputs.tokens, SPLIT)
     _place(bundle.model, settings.runtime)
     if store.target_bytes.sum() == 0:
         raise InputError(f"{inputs.records / f'{SPLIT}.parquet'} holds no text: give the source a test split with text")
-    with measured_baselines(
+    with likelihood_baselines(
         inputs.records,
         inputs.tokens,
         settings.task,
         settings.evaluation.baselines,
         split=SPLIT,
         vocabulary_size=bundle.tokenizer.vocabulary_size,
-    ) as baselines:
-        findings = _measure(settings, bundle, store, metrics, baselines)
-    report = _report(settings, findings)
-    _write_predictions(outputs.predictions, inputs.records / f"{SPLIT}.parquet", findings.examples)
-    _write_plots(outputs.plots, findings)
+    ) as likelihoods:
+        findings = _measure(settings, inputs.records, bundle, store, metrics, facts["choices"], likelihoods)
+    ids = pq.read_table(inputs.records / f"{SPLIT}.parquet", columns=["id"]).column("id")
+    report = report_of(findings, settings.task, settings.evaluation, split=SPLIT, ids=ids.to_pylist())
+    _write_predictions(outputs.predictions, ids, findings.examples)
+    write_plots(outputs.plots, findings, bundle, settings.evaluation)
     write_json(outputs.evaluation, report)
     return report
 
 
+def _metrics(task: TaskSettings) -> dict[str, Metric]:
+    metrics = {name: METRICS.get(name).build(language=task.language) for name in task.metrics}
+    for name in task.baselines:
+        if name not in LIKELIHOOD:
+            ANSWERERS.get(name)
+    for name, metric in metrics.items():
+        if metric.needs != "likelihood" and not task.prompt:
+            raise InputError(f"task.metrics: {name} measures answers, and task {task.name} has no prompt to answer")
+        if metric.needs == "confidence" and task.decoding.name != "ranking":
+            raise InputError(f"task.metrics: {name} needs probabilities of answers, which decoding.name=ranking gives")
+    return metrics
+
+
 def _measure(
     settings: EvaluateSettings,
+    records: Path,
     bundle: Bundle,
     store: TokenStore,
     metrics: dict[str, Metric],
-    baselines: Callable[[], Baselines],
-) -> _Findings:
-    evaluation, bootstrap = settings.evaluation, settings.evaluation.bootstrap
+    labels: list[str],
+    likelihoods: Callable[[], Likelihoods],
+) -> Findings:
+    task, evaluation = settings.task, settings.evaluation
     log.info("scoring %d test records", store.num_records)
     scores = score_tokens(
         bundle.model,
@@ -113,20 +117,51 @@ def _measure(
         device=next(bundle.model.parameters()).device,
     )
     examples = examples_of(store, scores)
-    units = resampling_units(store.documents, min_documents=bootstrap.min_documents)
-    log.info("generating samples")
-    samples = generate_samples(bundle, store, evaluation.samples, decoding=settings.task.decoding, seed=settings.seed)
-    return _Findings(
-        reading=reading_sentence(bundle.model.context_length, evaluation.reading),
-        num_documents=number_runs(store.documents)[0],
-        units=units,
-        estimates=estimates(metrics, examples, units, num_resamples=bootstrap.num_resamples, seed=bootstrap.seed),
-        by_position=loss_by_position(scores, store.offsets, store.documents),
-        by_length=loss_by_length(examples, store.documents, num_buckets=evaluation.num_length_buckets),
+    units = resampling_units(store.documents, min_documents=evaluation.bootstrap.min_documents)
+    samples, text_answers = [], {}
+    if task.prompt:
+        references = references_of(records / f"{SPLIT}.parquet", task)
+        log.info("answering %d prompts", store.num_records)
+        answers = answer_split(
+            bundle,
+            store,
+            references,
+            task,
+            labels=labels,
+            batch_rows=evaluation.answer_batch_rows,
+            seed=settings.seed,
+        )
+        examples = examples._replace(answers=answers)
+        text_answers = text_baselines(
+            records, task, metrics, references, units, evaluation.bootstrap, split=SPLIT, labels=labels
+        )
+    else:
+        log.info("generating samples")
+        assert task.decoding.name == "sampling", "the task's settings see to that"
+        samples = generate_samples(bundle, store, evaluation.samples, decoding=task.decoding, seed=settings.seed)
+    bootstrap = evaluation.bootstrap
+    found = estimates(metrics, examples, units, num_resamples=bootstrap.num_resamples, seed=bootstrap.seed)
+    waited = likelihoods()
+    baselines: dict[str, Baseline] = {**waited.baselines, **text_answers}
+    return Findings(
+        metrics=metrics,
+        estimates=found,
+        baselines=baselines,
+        training_bytes_used=waited.training_bytes_used,
+        store=store,
         examples=examples,
+        units=units,
+        num_documents=number_runs(store.documents)[0],
+        reading=reading_sentence(bundle.model.context_length, evaluation.reading),
+        by_position=[] if task.prompt else loss_by_position(scores, store.offsets, store.documents),
+        by_length=loss_by_length(examples, store.documents, num_buckets=evaluation.num_length_buckets),
         samples=samples,
-        baselines=baselines(),
+        prompts=_decoded_prompts(bundle, store) if task.prompt else [],
     )
+
+
+def _decoded_prompts(bundle: Bundle, store: TokenStore) -> list[str]:
+    return [bundle.tokenizer.decode(store.record(row)[: store.prompt_lengths[row]]) for row in range(store.num_records)]
 
 
 def _place(model: torch.nn.Module, runtime: RuntimeSettings) -> None:
@@ -138,57 +173,13 @@ def _place(model: torch.nn.Module, runtime: RuntimeSettings) -> None:
     model.to("cuda" if has_gpu and runtime.accelerator != "cpu" else "cpu")
 
 
-def _report(settings: EvaluateSettings, findings: _Findings) -> dict:
-    # Flat numbers first: DVC and MLflow show them as they stand.
-    numbers: dict[str, float] = {}
-    for name, estimate in findings.estimates.items():
-        numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    for name, value in findings.baselines.bits_per_byte.items():
-        numbers[f"baseline/{name}/bits_per_byte"] = value
-    evaluation = settings.evaluation
-    details = {
-        "task": settings.task.name,
-        "split": SPLIT,
-        "records": len(findings.examples.nats),
-        "documents": findings.num_documents,
-        "tokens": int(findings.examples.tokens.sum()),
-        "bytes": int(findings.examples.bytes.sum()),
-        "reading": findings.reading,
-        "counting": (
-            "The nats of the separator that ends each document are counted; it adds no bytes. "
-            "The compressors see a newline in its place, which adds no bytes either."
-        ),
-        "interval": {
-            "method": "percentile bootstrap",
-            "resampled": findings.units.kind,
-            "units": findings.units.total,
-            "resamples": evaluation.bootstrap.num_resamples,
-            "share": 0.95,
-        },
-        "baselines": {
-            "training_bytes_used": findings.baselines.training_bytes_used,
-            "xz_preset": evaluation.baselines.xz_preset,
-            "zstd_level": evaluation.baselines.zstd_level,
-        },
-        "loss_by_position": [loss._asdict() for loss in findings.by_position],
-        "loss_by_length": [loss._asdict() for loss in findings.by_length],
-        "decoding": settings.task.decoding.model_dump(),
-        "samples": [sample._asdict() for sample in findings.samples],
-    }
-    return {**numbers, "details": details}
-
-
-def _write_predictions(path: Path, records: Path, examples: Examples) -> None:
-    ids = pq.read_table(records, columns=["id"]).column("id")
+def _write_predictions(path: Path, ids: pa.ChunkedArray, examples: Examples) -> None:
     counted = {name: pa.array(getattr(examples, name).astype(np.int64)) for name in ("tokens", "bytes", "correct")}
+    columns = {"id": ids, "nats": examples.nats, **counted}
+    if examples.answers is not None:
+        columns["answer"] = pa.array(list(examples.answers.texts), pa.string())
+        columns["references"] = pa.array([list(right) for right in examples.answers.references], pa.list_(pa.string()))
+        if examples.answers.confidence is not None:
+            columns["confidence"] = examples.answers.confidence
     with whole_file(path) as partial:
-        pq.write_table(pa.table({"id": ids, "nats": examples.nats, **counted}), partial)
-
-
-def _write_plots(folder: Path, findings: _Findings) -> None:
-    with whole_folder(folder) as partial:
-        write_position_plot(partial, findings.by_position)
-        write_length_plot(partial, findings.by_length)
-        if "bits_per_byte" in findings.estimates:
-            write_baseline_plot(partial, findings.estimates["bits_per_byte"], findings.baselines.bits_per_byte)
-        write_seal(partial, {"stage": "evaluate"})
+        pq.write_table(pa.table(columns), partial)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from lmlab.bundle import Bundle
 from lmlab.data.store import TokenStore
-from lmlab.data.task import DecodingSettings
+from lmlab.data.task import SamplingDecoding
 from lmlab.decoding.generate import generate
 from lmlab.evaluation.settings import SampleSettings
 
@@ -17,7 +17,7 @@ class Sample(NamedTuple):
 
 
 def generate_samples(
-    bundle: Bundle, store: TokenStore, settings: SampleSettings, *, decoding: DecodingSettings, seed: int
+    bundle: Bundle, store: TokenStore, settings: SampleSettings, *, decoding: SamplingDecoding, seed: int
 ) -> list[Sample]:
     """Samples from nothing, then samples that go on from the first tokens of test records."""
     separator = bundle.tokenizer.separator_id
@@ -35,7 +35,7 @@ def generate_samples(
 
 
 def openings_of(store: TokenStore, settings: SampleSettings) -> list[list[int]]:
-    """The prompts, or else the first target tokens, of records spread evenly over those with room to go on."""
+    """The first tokens of records spread evenly over those with room to go on."""
     lengths = store.offsets[1:] - store.offsets[:-1]
     is_piece = [False, *(store.documents[1:] == store.documents[:-1])]
     roomy = [
@@ -45,7 +45,4 @@ def openings_of(store: TokenStore, settings: SampleSettings) -> list[list[int]]:
     ]
     count = min(settings.num_prompted, len(roomy))
     chosen = [roomy[number * len(roomy) // count] for number in range(count)]
-    return [
-        [int(token) for token in store.record(record)[: int(store.prompt_lengths[record]) or settings.prompt_tokens]]
-        for record in chosen
-    ]
+    return [store.record(record)[: settings.prompt_tokens].tolist() for record in chosen]

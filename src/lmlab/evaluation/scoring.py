@@ -187,7 +187,7 @@ def _nats_and_hits(
 
 
 def examples_of(store: TokenStore, scores: TokenScores) -> Examples:
-    """The sums over each record of the split."""
+    """The sums over each record of the split; nothing is answered yet."""
     records = len(store.offsets) - 1
     record_of_token = np.repeat(np.arange(records), np.diff(store.offsets))
 
@@ -199,6 +199,7 @@ def examples_of(store: TokenStore, scores: TokenScores) -> Examples:
         tokens=by_record(scores.is_target),
         bytes=np.asarray(store.target_bytes, dtype=np.float64),
         correct=by_record(scores.correct),
+        answers=None,
     )
 
 

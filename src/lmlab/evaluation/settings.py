@@ -47,6 +47,14 @@ class SampleSettings(Settings):
     """Tokens of a test record that a prompted sample goes on from."""
 
 
+class AttentionSettings(Settings):
+    """Pictures of where the model looks in a prompt."""
+
+    num_pictures: NonNegativeInt
+    max_tokens: PositiveInt
+    """Only examples of at most this many tokens are drawn: longer ones cannot be read."""
+
+
 class EvaluationSettings(Settings):
     """The section `evaluation`."""
 
@@ -54,5 +62,12 @@ class EvaluationSettings(Settings):
     bootstrap: BootstrapSettings
     baselines: BaselineSettings
     samples: SampleSettings
+    answer_batch_rows: PositiveInt
+    """Prompts that are answered side by side: bounds the memory."""
     num_length_buckets: PositiveInt
-    """Groups of about equally many documents by length, in the report on loss by document length."""
+    """Groups of about equally many documents or examples by length, in the report."""
+    num_extremes: NonNegativeInt
+    """Best and worst answers that the report shows, each."""
+    num_confused_pairs: NonNegativeInt
+    """Pairs of labels most often taken for each other that the report shows."""
+    attention: AttentionSettings

@@ -49,8 +49,8 @@ def last_text(path: Path, task: TaskSettings, *, limit: int) -> bytes:
 
 
 def _columns(task: TaskSettings) -> list[str]:
-    return ["document", *fields_of(task)]
+    return ["document_number", *fields_of(task)]
 
 
 def _pieces(rows: pa.Table | pa.RecordBatch, task: TaskSettings) -> Iterator[Piece]:
-    return ((row["document"], example_of(task, row).target) for row in rows.to_pylist())
+    return ((row["document_number"], example_of(task, row).target) for row in rows.to_pylist())

@@ -1,18 +1,38 @@
 """The model card: what the model is, what it learned from, how good it is, how to load it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+from lmlab.results import Measure, Score, baseline_names, decoding_text, measures_of
+
+PROMPT_CHARACTERS = 200
+
+
+class Kind(NamedTuple):
+    """What a task's model is called, and the hub's word for what it does."""
+
+    title: str
+    pipeline_tag: str
+
+
+KINDS = {
+    "language_modeling": Kind("language model", "text-generation"),
+    "translation": Kind("translation model", "translation"),
+    "question_answering": Kind("question answering model", "question-answering"),
+    "summarization": Kind("summarization model", "summarization"),
+    "classification": Kind("text classification model", "text-classification"),
+}
 
 TEMPLATE = """\
 ---
 library_name: lmlab
-pipeline_tag: text-generation
+pipeline_tag: {pipeline_tag}
 tags: [lmlab, {model}]
 ---
 
-# {model} language model
+# {model} {title}
 
-{parameters:,} parameters ({embedding_parameters:,} of them embeddings), trained from scratch with lmlab.
+{parameters:,} parameters ({embedding_parameters:,} of them embeddings), {origin} with lmlab.
 
 ## Data
 
@@ -30,9 +50,11 @@ Settings of the model:
 
 ## Results on the test split
 
+{headline}
+
 {metrics}
 
-{reading}
+{reading} {decoding}
 
 ## Limits
 
@@ -49,10 +71,10 @@ from lmlab.decoding.generate import generate
 from lmlab.decoding.sampling import Sampling
 
 model, tokenizer, _ = load_bundle(Path("FOLDER"))
-prompt = [tokenizer.separator_id, *tokenizer.encode(["Parameters\\n----------\\n"])[0]]
-sampling = Sampling(temperature=0.7, top_k=0, top_p=0.95)
+separator = tokenizer.separator_id
+{prompt}
 [answer] = generate(
-    model, [prompt], max_new_tokens=100, sampling=sampling, stop_ids=frozenset({{tokenizer.separator_id}}), seed=1
+    model, [prompt], max_new_tokens=100, sampling=sampling, stop_ids=frozenset({{separator}}), seed=1
 )
 print(tokenizer.decode(answer))
 ```
@@ -70,10 +92,13 @@ def model_card(
     evaluation: Mapping[str, Any],
 ) -> str:
     """The card as Markdown, from the bundle's config and the reports of the stages."""
-    training = config["training"]
+    training, details = config["training"], evaluation["details"]
     before, train = cleaning["before"], cleaning["splits"]["train"]
+    kind = KINDS.get(details["task"], Kind(f"model for the task {details['task']}", "text-generation"))
     return TEMPLATE.format(
         **training,
+        **kind._asdict(),
+        origin="trained on from another bundle" if training["started_from"] else "trained from scratch",
         source=cleaning["source"]["name"],
         digest=cleaning["source"]["digest"][:16],
         records=train["records"],
@@ -84,17 +109,46 @@ def model_card(
         bytes_per_token=encoding["splits"]["test"]["bytes_per_token"],
         seed=config["seed"],
         settings="\n".join(f"    {name}: {value}" for name, value in config["model"].items()),
+        headline=headline_sentence(measures_of(evaluation)[0]),
         metrics=metrics_table(evaluation),
-        reading=evaluation.get("details", {}).get("reading", ""),
+        reading=details["reading"],
+        decoding=f"Answers were found {decoding_text(details['decoding'])}." if details["by_prompt_length"] else "",
+        prompt=prompt_lines(details),
     )
 
 
+def headline_sentence(measure: Measure) -> str:
+    """The task's first metric with its interval."""
+    value, low, high = (f"{number:.{measure.places}f}" for number in measure.model)
+    return f"**{measure.label} {value}** (95 % interval {low} to {high}; {measure.hint})."
+
+
 def metrics_table(evaluation: Mapping[str, Any]) -> str:
-    """Every metric with its interval, then the baselines, as a Markdown table."""
+    """Every metric with its interval, then every value of a baseline, as a Markdown table."""
+    names, measures = baseline_names(evaluation), measures_of(evaluation)
     rows = ["| metric | value | 95 % interval |", "|---|---|---|"]
-    for name, value in evaluation.items():
-        if isinstance(value, int | float) and not name.endswith(("_low", "_high")):
-            low, high = evaluation.get(f"{name}_low"), evaluation.get(f"{name}_high")
-            interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else ""
-            rows.append(f"| {name} | {value:.4f} | {interval} |")
+    rows += [_row(f"{measure.label} ({measure.hint})", measure.model, measure) for measure in measures]
+    rows += [
+        _row(f"baseline, {words}: {measure.label}", measure.baselines[name], measure)
+        for name, words in names.items()
+        for measure in measures
+        if name in measure.baselines
+    ]
     return "\n".join(rows)
+
+
+def _row(title: str, score: Score, measure: Measure) -> str:
+    value, low, high = ("" if number is None else f"{number:.{measure.places + 1}f}" for number in score)
+    return f"| {title} | {value} | {f'{low} to {high}' if low and high else ''} |"
+
+
+def prompt_lines(details: Mapping[str, Any]) -> str:
+    """Python that builds `prompt` and `sampling`: from a test record's prompt, or an opening where there are none."""
+    if not details["by_prompt_length"]:
+        opening = 'prompt = [separator, *tokenizer.encode(["Parameters\\n----------\\n"])[0]]'
+        return f"{opening}\nsampling = Sampling(temperature=0.7, top_k=0, top_p=0.95)"
+    shortest = min((example["prompt"] for example in details["best"]), key=len, default="PROMPT")
+    # As repr the prompt is one line of Python, whatever stands in it.
+    text = f"text = {shortest[:PROMPT_CHARACTERS]!r}"
+    built = "prompt = [separator, *tokenizer.encode([text])[0], separator]  # the second one closes the prompt"
+    return f"{text}\n{built}\nsampling = Sampling(temperature=0, top_k=0, top_p=1)  # the likeliest token each time"

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
 
 @MODELS.register(RecurrentSettings)
-def build(settings: RecurrentSettings, *, vocabulary_size: int) -> "LanguageModel":
-    """An LSTM with fresh weights from torch's global random state."""
+def build(settings: RecurrentSettings, *, vocabulary_size: int, context_length: int) -> "LanguageModel":
+    """An LSTM with fresh weights from torch's global random state; it reads contexts of any length."""
+    del context_length
     from torch import nn
 
     from lmlab.models.architectures.recurrent import recurrent_language_model

@@ -19,8 +19,6 @@ class TransformerSettings(PartSettings):
     heads: PositiveInt
     key_heads: PositiveInt
     feed_forward_width: PositiveInt
-    context_length: PositiveInt
-    """The most tokens that it can read at once."""
     rotary_base: PositiveFloat
     dropout: Fraction
 
@@ -37,8 +35,8 @@ class TransformerSettings(PartSettings):
 
 
 @MODELS.register(TransformerSettings)
-def build(settings: TransformerSettings, *, vocabulary_size: int) -> "LanguageModel":
-    """A Transformer with fresh weights from torch's global random state."""
+def build(settings: TransformerSettings, *, vocabulary_size: int, context_length: int) -> "LanguageModel":
+    """A Transformer with fresh weights from torch's global random state, which reads context_length tokens at once."""
     from lmlab.models.architectures.transformer import TransformerLanguageModel
 
     return TransformerLanguageModel(
@@ -49,7 +47,7 @@ def build(settings: TransformerSettings, *, vocabulary_size: int) -> "LanguageMo
         key_heads=settings.key_heads,
         head_width=settings.width // settings.heads,
         feed_forward_width=settings.feed_forward_width,
-        context_length=settings.context_length,
+        context_length=context_length,
         rotary_base=settings.rotary_base,
         dropout=settings.dropout,
     )

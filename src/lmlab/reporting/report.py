@@ -1,22 +1,19 @@
 """The stage report: reports/report.html and reports/report.md from what the other stages wrote."""
 
 import csv
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmlab.charts import Line, Point, line_chart
 from lmlab.errors import InputError
 from lmlab.files import check_seal, read_json, whole_file
-from lmlab.reporting.markdown import fenced, inline
-from lmlab.reporting.summary import baselines_of
+from lmlab.reporting.wording import FILTERS
+from lmlab.results import baseline_names, decoding_text, measures_of
 from lmlab.run import Run
 
 if TYPE_CHECKING:
     import jinja2
-
-EXAMPLE_CHARACTERS = 400
-# A model's name that is no longer than this is an acronym: LSTM, GRU.
-ACRONYM_LETTERS = 4
 
 
 class ReportSettings(NamedTuple):
@@ -42,15 +39,6 @@ class ReportOutputs(NamedTuple):
     markdown: Path
 
 
-class Measure(NamedTuple):
-    """A metric with its 95 % interval."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-
-
 def report(settings: ReportSettings, inputs: ReportInputs, outputs: ReportOutputs, run: Run) -> dict:  # noqa: ARG001
     """Write the page and the Markdown, and return all that stands in them.
 
@@ -63,12 +51,13 @@ def report(settings: ReportSettings, inputs: ReportInputs, outputs: ReportOutput
         "evaluation": read_json(inputs.evaluation),
         "export": read_json(inputs.export_report),
     }
+    plots = _plots(inputs.plots)
     facts = {
         **reports,
-        "measures": measures_of(reports["evaluation"]),
-        "baselines": baselines_of(reports["evaluation"]),
+        **evaluation_facts(reports["evaluation"]),
         "curves": training_curves(inputs.history),
-        "plots": _plots(inputs.plots),
+        "plots": plots,
+        "attention": {name: plot for name, plot in plots.items() if name.startswith("attention_")},
     }
     for path, template in ((outputs.html, "report.html.j2"), (outputs.markdown, "report.md.j2")):
         text = _render(template, facts)
@@ -77,13 +66,25 @@ def report(settings: ReportSettings, inputs: ReportInputs, outputs: ReportOutput
     return reports
 
 
-def measures_of(evaluation: dict[str, Any]) -> list[Measure]:
-    """The metrics of an evaluation that have an interval, in its order."""
-    return [
-        Measure(key, evaluation[key], evaluation[f"{key}_low"], evaluation[f"{key}_high"])
-        for key in evaluation
-        if f"{key}_low" in evaluation and f"{key}_high" in evaluation
-    ]
+def evaluation_facts(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """What the templates show of an evaluation report: its measures, the baselines' names, and the details.
+
+    Raises: InputError if the report lacks one of them.
+    """
+    try:
+        measures = measures_of(evaluation)
+        # A metric that no baseline has is no column of the baselines' table.
+        compared = [measure for measure in measures if measure.baselines]
+        return {
+            "headline": measures[0],
+            "measures": measures,
+            "compared": compared,
+            "baselines": baseline_names(evaluation),
+            "decoded": decoding_text(evaluation["details"]["decoding"]),
+            "details": evaluation["details"],
+        }
+    except (KeyError, IndexError) as error:
+        raise InputError(f"the evaluation report lacks {error}: write it again with `dvc repro evaluate`") from None
 
 
 def training_curves(history: Path) -> dict[str, str]:
@@ -125,7 +126,13 @@ def _points(rows: list[dict[str, str]], column: str) -> list[Point]:
 
 def _plots(folder: Path) -> dict[str, str]:
     check_seal(folder)
-    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.svg"))}
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.svg"), key=_place)}
+
+
+def _place(path: Path) -> tuple[str, int]:
+    # attention_10 comes after attention_2.
+    name, number = re.fullmatch(r"(.*?)(\d*)", path.stem, re.DOTALL).groups()  # type: ignore[union-attr]
+    return name, int(number or 0)
 
 
 def _render(template: str, facts: dict[str, Any]) -> str:
@@ -149,32 +156,5 @@ def _environment() -> "jinja2.Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "whole": lambda number: f"{number:,}",
-        "bytes": size_text,
-        "places": lambda number, digits: f"{number:,.{digits}f}",
-        "measured": lambda number: f"{number:.4f}" if number < 10 else f"{number:,.2f}",
-        "digits": lambda number: f"{number:.2g}",
-        "millions": lambda number: f"{number / 1e6:.1f} million",
-        "percent": lambda share, digits=1: f"{100 * share:.{digits}f} %",
-        "words": lambda name: name.replace("_", " "),
-        "model_name": lambda name: name.upper() if len(name) <= ACRONYM_LETTERS else name.capitalize(),
-        "short": shortened,
-        "inline": inline,
-        "fenced": fenced,
-    }
+    environment.filters.update(FILTERS)
     return environment
-
-
-def size_text(size: float) -> str:
-    """A size for people: 812 bytes, 1.4 kB, 23.1 MB."""
-    for bound, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= bound:
-            return f"{size / bound:.1f} {unit}"
-    return f"{size:,} bytes"
-
-
-def shortened(text: str) -> str:
-    """The text, cut where an example gets too long for a page; the cut is said."""
-    cut = len(text) - EXAMPLE_CHARACTERS
-    return text if cut <= 0 else f"{text[:EXAMPLE_CHARACTERS]} [{cut:,} more characters]"

@@ -3,27 +3,35 @@
 from collections.abc import Mapping
 from typing import Any
 
-PREFIX, SUFFIX = "baseline/", "/bits_per_byte"
+from lmlab.results import Measure, Score, baseline_names, measures_of
 
-BASELINE_NAMES = {
-    "unigram": "unigram over tokens",
-    "xz": "xz, test text alone",
-    "zstd": "zstd, test text alone",
-    "xz_with_training": "xz, after the training text",
-    "zstd_with_training": "zstd, after the training text",
-}
-
-
-def baselines_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Bits per byte by the baseline's name for people, in the report's order."""
-    names = [key.removeprefix(PREFIX).removesuffix(SUFFIX) for key in evaluation if key.startswith(PREFIX)]
-    return {BASELINE_NAMES.get(name, name): evaluation[f"{PREFIX}{name}{SUFFIX}"] for name in names}
+NAME_WIDTH = 30
 
 
 def render_summary(evaluation: Mapping[str, Any]) -> str:
-    """The test bits per byte with its interval over the baselines, lower is better, as lines of a terminal."""
-    value, low, high = (evaluation[key] for key in ("bits_per_byte", "bits_per_byte_low", "bits_per_byte_high"))
-    lines = ["bits per byte of the test text (lower is better)"]
-    lines.append(f"  {'the model':<30} {value:.3f}  (95 % interval {low:.3f} to {high:.3f})")
-    lines += [f"  {name:<30} {number:.3f}" for name, number in baselines_of(evaluation).items()]
+    """The headline metric with its interval, the other metrics, and the headline's baselines, as a terminal's lines."""
+    headline, *others = measures_of(evaluation)
+    names = baseline_names(evaluation)
+    rows = [("the model", headline.model)]
+    rows += [(names[name], score) for name, score in headline.baselines.items()]
+    width = max(NAME_WIDTH, *(len(name) for name, _ in rows), *(len(_title(measure)) for measure in others), 0)
+    digits = max(len(f"{score.value:.{headline.places}f}") for _, score in rows)
+    digits = max([digits, *(len(f"{measure.model.value:.{measure.places}f}") for measure in others)])
+    lines = [f"{headline.label} on the test split ({headline.hint})"]
+    lines.append(_line("the model", headline.model, headline.places, width, digits))
+    lines += [_line(_title(measure), measure.model, measure.places, width, digits) for measure in others]
+    if headline.baselines:
+        lines.append(f"baselines, {headline.label}")
+    lines += [_line(name, score, headline.places, width, digits) for name, score in rows[1:]]
     return "\n".join(lines)
+
+
+def _title(measure: Measure) -> str:
+    return f"{measure.label} ({measure.hint})"
+
+
+def _line(name: str, score: Score, places: int, width: int, digits: int) -> str:
+    line = f"  {name:<{width}} {score.value:>{digits}.{places}f}"
+    if score.low is None or score.high is None:
+        return line
+    return f"{line}  (95 % interval {score.low:.{places}f} to {score.high:.{places}f})"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from lmlab.files import SEAL_NAME, file_digest, folder_files, read_json
+from lmlab.files import file_digest, path_digest, read_json
 from lmlab.run import Run
 from lmlab.text import digest_of
 from lmlab.tracking import parts
@@ -18,6 +18,10 @@ from lmlab.tracking.run import MlflowRun, begin_run, set_tags
 from lmlab.tracking.store import Store, open_store, sparing
 
 LOGGED_TAG = "lmlab.logged"
+WEIGHTS_TAG = "lmlab.weights"
+"""Digest of the run's model.safetensors."""
+START_TAG = "lmlab.started_from_run"
+"""The run whose weights this run's training began with."""
 
 
 class RunFiles(NamedTuple):
@@ -91,15 +95,7 @@ def _fill(store: Store, run_id: str, files: RunFiles) -> tuple[str, ...]:
 
 def _digest(sources: tuple[Path, ...]) -> str:
     """Digest of files and folders; a sealed folder is told by its seal."""
-    return digest_of([_path_digest(path) for path in sources])[:16]
-
-
-def _path_digest(path: Path) -> object:
-    if path.is_file():
-        return file_digest(path)
-    if (path / SEAL_NAME).is_file():
-        return file_digest(path / SEAL_NAME)
-    return {inner.relative_to(path).as_posix(): file_digest(inner) for inner in folder_files(path)}
+    return digest_of([path_digest(path) for path in sources])[:16]
 
 
 def _parts(files: RunFiles) -> Iterator[_Part]:
@@ -111,7 +107,7 @@ def _parts(files: RunFiles) -> Iterator[_Part]:
     for path in _there(files.plots):
         yield _Part("plots", (path,), lambda store, run_id, path=path: parts.log_plots(store, run_id, path))
     if training := _report(files.training):
-        yield _Part("training", _there(files.training), _values(parts.training_metrics(training), training))
+        yield from _training_parts(training, _there(files.training))
     for path in _there(files.history):
         yield _Part("curves", (path,), lambda store, run_id, path=path: parts.log_curves(store, run_id, path))
     for path in _there(files.records):
@@ -127,13 +123,28 @@ def _parts(files: RunFiles) -> Iterator[_Part]:
         yield from _model_parts(path, evaluation or {}, _there(files.evaluation, files.records))
 
 
+def _training_parts(training: Mapping[str, object], sources: tuple[Path, ...]) -> Iterator[_Part]:
+    yield _Part("training", sources, _values(parts.training_metrics(training), training))
+    if isinstance(start := training.get("started_from"), str):
+        yield _Part("start", sources, lambda store, run_id: link_start(store, run_id, start))
+
+
+def link_start(store: Store, run_id: str, weights: str) -> None:
+    """Tell the run which run trained the weights that it began with, if the store knows one."""
+    wanted = f"tags.`{WEIGHTS_TAG}` = '{weights}'"
+    for run in store.client.search_runs([store.experiment_id], wanted, max_results=1):
+        set_tags(store, run_id, {START_TAG: run.info.run_id})
+
+
 def _model_parts(export: Path, evaluation: Mapping[str, object], sources: tuple[Path, ...]) -> Iterator[_Part]:
-    from lmlab.tracking.model import bundle_in, link_metrics, log_model
+    from lmlab.tracking.model import WEIGHTS, bundle_in, link_metrics, log_model
 
     bundle = bundle_in(export)
     if bundle is None:
         return
     yield _Part("model", (bundle,), lambda store, run_id: log_model(store, run_id, bundle))
+    tags = {WEIGHTS_TAG: file_digest(bundle / WEIGHTS)}
+    yield _Part("weights", (bundle / WEIGHTS,), lambda store, run_id: set_tags(store, run_id, tags))
     keys = parts.flat_numbers(evaluation).keys()
     if keys:
         yield _Part("model metrics", (bundle, *sources), lambda store, run_id: link_metrics(store, run_id, keys))

@@ -19,6 +19,8 @@ _SETTINGS = {
     "top_p": "task.decoding.sampling.top_p",
     "seed": "seed",
 }
+# For tasks that search or choose: they are served by greedy decoding.
+_ELSE = {"max_new_tokens": 64, "temperature": 0, "top_k": 0, "top_p": 1, "seed": 1}
 
 
 def signature(settings: Mapping[str, str]) -> "ModelSignature":
@@ -28,9 +30,9 @@ def signature(settings: Mapping[str, str]) -> "ModelSignature":
 
     whole = {"max_new_tokens", "top_k", "seed"}
     params = [
-        ParamSpec(name, DataType.long, int(settings[key]))
+        ParamSpec(name, DataType.long, int(settings.get(key, _ELSE[name])))
         if name in whole
-        else ParamSpec(name, DataType.double, float(settings[key]))
+        else ParamSpec(name, DataType.double, float(settings.get(key, _ELSE[name])))
         for name, key in _SETTINGS.items()
     ]
     return ModelSignature(
@@ -58,7 +60,8 @@ class Continuations:
             raise InputError("prompt: each row must hold one string, as in DataFrame({'prompt': ['Returns the ']})")
         tokenizer = self._bundle.tokenizer
         separator = tokenizer.separator_id
-        prompts = [[separator, *ids] for ids in tokenizer.encode(texts)]
+        closing = [separator] if self._bundle.config.get("has_prompts") else []
+        prompts = [[separator, *ids, *closing] for ids in tokenizer.encode(texts)]
         continuations = generate(
             self._bundle.model,
             prompts,

@@ -89,8 +89,8 @@ class Bar(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar from the present step on."""
         self._bar = tqdm(
-            total=self._settings.num_steps * self._settings.tokens_per_step,
-            initial=self._learner.progress.step * self._settings.tokens_per_step,
+            total=self._learner.plan.tokens_before(self._settings.num_steps),
+            initial=self._learner.plan.tokens_before(self._learner.progress.step),
             unit="tok",
             unit_scale=True,
             desc="train",
@@ -105,7 +105,7 @@ class Bar(pl.Callback):
         if self._bar is not None and not self._bar.disable:
             best = self._learner.progress.best_bits_per_byte
             self._bar.set_postfix_str(f"loss {self._learner.last_nats:.3f}, best {best:.3f} bits/byte", refresh=False)
-            self._bar.update(self._settings.tokens_per_step)
+            self._bar.update(self._learner.plan.tokens_before(self._learner.progress.step) - self._bar.n)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the line as it is."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from lmlab.data.batches import IGNORED, Batch, BatchPlan, ValidationText
+from lmlab.data.batches import IGNORED, Batch, Plan, Validation
 from lmlab.errors import InputError
 from lmlab.models.architectures.language_model import LanguageModel, State, detach, select_rows
 from lmlab.runtime import RuntimeSettings
@@ -36,7 +36,7 @@ class Rows(NamedTuple):
 class PlannedBatches(Dataset):
     """Batches by number; any number of loader processes gives the same ones in the same order."""
 
-    def __init__(self, plan: BatchPlan) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
 
     def __getitem__(self, number: int) -> Rows:
@@ -61,8 +61,8 @@ class Learner(pl.LightningModule):
         model: LanguageModel,
         settings: TrainingSettings,
         *,
-        plan: BatchPlan,
-        validation: ValidationText,
+        plan: Plan,
+        validation: Validation,
         runtime: RuntimeSettings,
         seed: int,
         watch: Watcher,
@@ -74,7 +74,7 @@ class Learner(pl.LightningModule):
         self.carried: State | None = None
         self.last_nats = math.nan
         self._settings, self._runtime = settings, runtime
-        self._plan, self._validation_text = plan, validation
+        self.plan, self._validation = plan, validation
         self._seed, self._watch = seed, watch
         self._optimizers = build_optimizers(model, settings)
         self._validation_state: State | None = None
@@ -90,21 +90,15 @@ class Learner(pl.LightningModule):
         every = self._settings.validate_every_steps
         end = min(self._settings.num_steps, (self.progress.step // every + 1) * every)
         return DataLoader(
-            PlannedBatches(self._plan),
+            PlannedBatches(self.plan),
             sampler=range(self.progress.step, end),
             batch_size=None,
             num_workers=self._runtime.workers,
         )
 
     def val_dataloader(self) -> DataLoader:
-        """The validation text in chunks of the training's sequence length, lanes side by side."""
-        text, time = self._validation_text, self._settings.sequence_length
-        starts = range(0, text.inputs.shape[1], time)
-        chunks = [
-            as_rows(Batch(text.inputs[:, at : at + time], text.targets[:, at : at + time], goes_on=at > 0))
-            for at in starts
-        ]
-        return DataLoader(chunks, batch_size=None)  # type: ignore[arg-type]
+        """The validation batches, in their order."""
+        return DataLoader([as_rows(batch) for batch in self._validation.batches], batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, rows: Rows, _batch_index: int) -> None:
         """One optimizer step.
@@ -131,17 +125,18 @@ class Learner(pl.LightningModule):
 
     def _backward(self, rows: Rows) -> float:
         """Add up the gradients of all parts; the mean loss in nats a token."""
-        parts = self._settings.accumulate
-        size = len(rows.inputs) // parts
+        size = -(-len(rows.inputs) // self._settings.accumulate)
+        num_targets = (rows.targets != IGNORED).sum()
         nats, states = 0.0, []
-        for part in range(parts):
-            chosen = slice(part * size, (part + 1) * size)
+        for begin in range(0, len(rows.inputs), size):
+            chosen = slice(begin, begin + size)
             before = select_rows(self.carried, chosen) if rows.goes_on and self.carried is not None else None
             logits, after = self.model(rows.inputs[chosen], before)
-            loss = nats_per_token(logits, rows.targets[chosen]) / parts
+            share = (rows.targets[chosen] != IGNORED).sum() / num_targets
+            loss = nats_per_token(logits, rows.targets[chosen]) * share
             self.manual_backward(loss)
             nats += loss.item()
-            if self._settings.carry_state:
+            if self.plan.carries_state:
                 states.append(detach(after))
         if states:
             self.carried = tuple(torch.cat(tensors) for tensors in zip(*states, strict=True))
@@ -155,7 +150,7 @@ class Learner(pl.LightningModule):
         self.last_nats = nats
         if progress.step % self._settings.log_every_steps == 0 or progress.step == self._settings.num_steps:
             mean = progress.nats_since_log / progress.steps_since_log
-            tokens = progress.step * self._settings.tokens_per_step
+            tokens = self.plan.tokens_before(progress.step)
             values = {"tokens": tokens, "learning_rate": learning_rate, "train_nats_per_token": mean}
             progress.record(values)
             progress.nats_since_log, progress.steps_since_log = 0.0, 0
@@ -167,7 +162,7 @@ class Learner(pl.LightningModule):
 
     def validation_step(self, rows: Rows, _batch_index: int) -> None:
         """Add the chunk's nats and tokens."""
-        state = self._validation_state if self._settings.carry_state else None
+        state = self._validation_state if rows.goes_on and self.plan.carries_state else None
         logits, self._validation_state = self.model(rows.inputs, state)
         summed = functional.cross_entropy(
             logits.float().flatten(0, 1), rows.targets.flatten(), ignore_index=IGNORED, reduction="sum"
@@ -179,9 +174,9 @@ class Learner(pl.LightningModule):
         """Divide once, and note whether this is the best so far."""
         progress = self.progress
         nats_per_token_now = self._validation_nats / self._validation_tokens
-        bits_per_byte = self._validation_nats / math.log(2) / self._validation_text.num_bytes
+        bits_per_byte = self._validation_nats / math.log(2) / self._validation.num_bytes
         values = {
-            "tokens": progress.step * self._settings.tokens_per_step,
+            "tokens": self.plan.tokens_before(progress.step),
             "validation_nats_per_token": nats_per_token_now,
             "validation_bits_per_byte": bits_per_byte,
         }

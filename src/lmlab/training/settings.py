@@ -35,18 +35,23 @@ class MuonSettings(Settings):
 class TrainingSettings(Settings):
     """Budget, batches, optimizer and schedule."""
 
+    start_from: str | None
+    """The folder of a bundle whose weights the training begins with; null begins with fresh ones."""
+    depends_on: str
+    """The path outside the project's code that DVC watches: with start_from, that folder."""
     max_steps: PositiveInt | None
     """Optimizer steps at most."""
     max_tokens: PositiveInt | None
     """Training tokens at most; where both budgets are set the first one reached ends the training."""
     batch_rows: PositiveInt
-    """Rows of each optimizer step."""
+    """Rows of each optimizer step. Examples with prompts stand in batches of up to batch_rows * sequence_length
+    tokens, padding included, with as many rows as fit."""
     accumulate: PositiveInt
     """Parts that a step's rows are read in, one after another, to save memory."""
     sequence_length: PositiveInt
-    """Tokens of each row."""
+    """Tokens of each row of text."""
     carry_state: bool
-    """Whether each row goes on where it ended in the step before, with the state that it had."""
+    """Whether each row of text goes on where it ended in the step before, with the state that it had."""
     learning_rate: PositiveFloat
     optimizer: Annotated[AdamwSettings | MuonSettings, Field(discriminator="name")]
     warmup_steps: int = Field(ge=0)
@@ -76,7 +81,7 @@ class TrainingSettings(Settings):
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens that each optimizer step reads."""
+        """Tokens that each optimizer step reads at most, padding included."""
         return self.batch_rows * self.sequence_length
 
     @property

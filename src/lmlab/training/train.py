@@ -13,18 +13,19 @@ from safetensors.torch import load_file
 
 from lmlab.bundle import build_model, save_bundle
 from lmlab.config import PartSettings
-from lmlab.data.batches import BatchPlan, validation_text
+from lmlab.data.batches import Plan, TextPlan, Validation, validation_text
+from lmlab.data.example_batches import ExamplePlan, validation_examples
 from lmlab.data.store import TokenStore
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import check_seal, whole_folder, write_json
-from lmlab.models.architectures.language_model import LanguageModel
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
 from lmlab.training.callbacks import BEST_NAME, Bar, KeepBest, Resume
 from lmlab.training.learner import Learner
-from lmlab.training.progress import Progress, write_history
+from lmlab.training.progress import write_history
 from lmlab.training.settings import TrainingSettings
+from lmlab.training.start import load_start
 
 log = logging.getLogger("lmlab")
 
@@ -54,53 +55,92 @@ class TrainOutputs(NamedTuple):
     checkpoints: Path
 
 
+class _Data(NamedTuple):
+    """What the stage encode wrote, as training reads it."""
+
+    tokenizer: Tokenizer
+    source: str
+    plan: Plan
+    validation: Validation
+    has_prompts: bool
+    context_length: int
+
+
 def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, run: Run) -> dict:
     """Train, write bundle, curves and report, and return the report."""
-    facts = check_seal(inputs.tokens)
-    check_seal(inputs.tokenizer)
-    tokenizer = Tokenizer.load(inputs.tokenizer)
+    data = _open_data(settings, inputs)
     outputs.checkpoints.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(outputs.checkpoints.with_suffix(".lock"), timeout=0):
-            learner = _learner(settings, inputs, run, tokenizer=tokenizer)
+            learner, started_from = _learner(settings, data, run)
             _fit(learner, settings, outputs.checkpoints)
-            report = _write(learner, settings, outputs, tokenizer=tokenizer, source=facts["source"])
+            report = _write(learner, settings, outputs, data, started_from)
             shutil.rmtree(outputs.checkpoints)
     except Timeout:
         raise InputError(f"another process trains in {outputs.checkpoints}: wait for it or stop it") from None
     return report
 
 
-def _learner(settings: TrainSettings, inputs: TrainInputs, run: Run, *, tokenizer: Tokenizer) -> Learner:
-    training = settings.training
+def _open_data(settings: TrainSettings, inputs: TrainInputs) -> _Data:
+    facts = check_seal(inputs.tokens)
+    check_seal(inputs.tokenizer)
+    tokenizer, training = Tokenizer.load(inputs.tokenizer), settings.training
+    store, validation_store = (TokenStore.open(inputs.tokens, split) for split in ("train", "validation"))
+    if store.has_prompts:
+        plan: Plan = ExamplePlan(
+            store, batch_tokens=training.tokens_per_step, separator_id=tokenizer.separator_id, seed=settings.seed
+        )
+        validation = validation_examples(
+            validation_store,
+            max_tokens=training.validation_tokens,
+            batch_tokens=training.tokens_per_step,
+            separator_id=tokenizer.separator_id,
+        )
+    else:
+        plan = TextPlan(
+            store,
+            rows=training.batch_rows,
+            time=training.sequence_length,
+            contiguous=training.carry_state,
+            seed=settings.seed,
+        )
+        validation = validation_text(
+            validation_store,
+            max_tokens=training.validation_tokens,
+            lanes=training.batch_rows,
+            time=training.sequence_length,
+            separator_id=tokenizer.separator_id,
+        )
+    context_length = facts["context_length"] or training.sequence_length
+    return _Data(tokenizer, facts["source"], plan, validation, store.has_prompts, context_length)
+
+
+def _learner(settings: TrainSettings, data: _Data, run: Run) -> tuple[Learner, str | None]:
+    """The learner at its start, and the digest of the weights that it starts from, if not from fresh ones."""
     if settings.runtime.threads is not None:
         torch.set_num_threads(settings.runtime.threads)
     torch.manual_seed(settings.seed)
-    model = build_model(settings.model.model_dump(), vocabulary_size=tokenizer.vocabulary_size, path="model")
-    _check_length(model, training)
-    plan = BatchPlan(
-        TokenStore.open(inputs.tokens, "train"),
-        rows=training.batch_rows,
-        time=training.sequence_length,
-        contiguous=training.carry_state,
-        seed=settings.seed,
+    model = build_model(
+        settings.model.model_dump(),
+        vocabulary_size=data.tokenizer.vocabulary_size,
+        context_length=data.context_length,
+        path="model",
     )
-    validation = validation_text(
-        TokenStore.open(inputs.tokens, "validation"),
-        max_tokens=training.validation_tokens,
-        lanes=training.batch_rows,
-        separator_id=tokenizer.separator_id,
-    )
-    watch = _Watch(run)
-    return Learner(
+    if model.context_length is not None and data.plan.carries_state:
+        raise InputError("training.carry_state: this model reads a bounded context and cannot carry its state: false")
+    started_from = None
+    if settings.training.start_from is not None:
+        started_from = load_start(model, Path(settings.training.start_from), settings.model, data.tokenizer)
+    learner = Learner(
         model,
-        training,
-        plan=plan,
-        validation=validation,
+        settings.training,
+        plan=data.plan,
+        validation=data.validation,
         runtime=settings.runtime,
         seed=settings.seed,
-        watch=watch,
+        watch=_Watch(run),
     )
+    return learner, started_from
 
 
 class _Watch:
@@ -122,17 +162,6 @@ class _Watch:
             shown = {**values, "tokens_per_second": speed}
         self._seen = (now, values["tokens"])
         self._run.log_metrics(shown, step=step)
-
-
-def _check_length(model: LanguageModel, training: TrainingSettings) -> None:
-    bound = model.context_length
-    if bound is not None and training.sequence_length > bound:
-        raise InputError(
-            f"training.sequence_length: {training.sequence_length} is more than model.context_length ({bound}): "
-            "lower the one or raise the other"
-        )
-    if bound is not None and training.carry_state:
-        raise InputError("training.carry_state: this model reads a bounded context and cannot carry its state: false")
 
 
 def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> None:
@@ -168,26 +197,39 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> None:
 
 
 def _write(
-    learner: Learner, settings: TrainSettings, outputs: TrainOutputs, *, tokenizer: Tokenizer, source: str
+    learner: Learner, settings: TrainSettings, outputs: TrainOutputs, data: _Data, started_from: str | None
 ) -> dict:
-    model, progress = learner.model, learner.progress
-    model.load_state_dict(load_file(outputs.checkpoints / BEST_NAME))
-    report = _report(model, progress, settings)
-    facts = {"source": source, "seed": settings.seed, "training": report}
+    learner.model.load_state_dict(load_file(outputs.checkpoints / BEST_NAME))
+    report = {**_report(learner, settings), "started_from": started_from}
+    facts = {
+        "source": data.source,
+        "seed": settings.seed,
+        "has_prompts": data.has_prompts,
+        "training": report,
+    }
     with whole_folder(outputs.bundle) as folder:
-        save_bundle(folder, model, tokenizer, settings=settings.model.model_dump(), facts=facts)
-    write_history(outputs.history, progress.history)
+        save_bundle(
+            folder,
+            learner.model,
+            data.tokenizer,
+            settings=settings.model.model_dump(),
+            context_length=data.context_length,
+            facts=facts,
+        )
+    write_history(outputs.history, learner.progress.history)
     write_json(outputs.training, report)
     return report
 
 
-def _report(model: LanguageModel, progress: Progress, settings: TrainSettings) -> dict:
+def _report(learner: Learner, settings: TrainSettings) -> dict:
+    model, progress = learner.model, learner.progress
     return {
         "model": settings.model.name,
         "parameters": model.num_parameters(),
         "embedding_parameters": sum(weight.numel() for weight in model.embedding_parameters()),
         "steps": progress.step,
-        "tokens": progress.step * settings.training.tokens_per_step,
+        "tokens": learner.plan.tokens_before(progress.step),
+        "padding_share": learner.plan.padding_share(),
         "best_step": progress.best_step,
         "validation_nats_per_token": progress.best_nats_per_token,
         "validation_bits_per_byte": progress.best_bits_per_byte,

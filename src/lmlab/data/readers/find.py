@@ -4,6 +4,7 @@ import glob
 from pathlib import Path
 from typing import NamedTuple
 
+from lmlab.data.source import SPLITS
 from lmlab.errors import InputError
 from lmlab.text import nearest
 
@@ -12,6 +13,9 @@ TABLES = (".jsonl", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 # A parquet file compresses its own pages.
 SUFFIXES = (*PLAIN, *TABLES, *(kind + packed for kind in (*PLAIN, *TABLES[:-1]) for packed in COMPRESSIONS))
+
+# What the file of a split may be called, before the first dot.
+SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 
 class InputFile(NamedTuple):
@@ -51,6 +55,30 @@ def find_files(location: str, *, key: str) -> list[InputFile]:
         folder = _fixed_part(path)
         return _of_folder(folder, sorted(Path(found) for found in glob.glob(location, recursive=True)), key)
     raise InputError(f"{key}: {path} does not exist; {_nearest_existing(path)}")
+
+
+def find_splits(location: str, *, key: str) -> dict[str, InputFile]:
+    """The one file of each split directly in a folder, told by its name before the first dot; other files are left.
+
+    Raises: InputError if it is no folder, or a split has no file there or several.
+    """
+    folder = Path(location)
+    if not folder.is_dir():
+        what = "is a file" if folder.is_file() else f"does not exist; {_nearest_existing(folder)}"
+        raise InputError(f"{key}: {folder} {what}; splits=by_name needs a folder that holds a file for each split")
+    files = [file for file in _of_folder(folder, sorted(folder.iterdir()), key) if file.path.stat().st_size]
+    found = {split: [file for file in files if _stem(file) in SPLIT_NAMES[split]] for split in SPLITS}
+    for split, own in found.items():
+        if len(own) != 1:
+            names = ", ".join(file.name for file in own or files)
+            missing = f"no file of text for the split {split} ({' or '.join(SPLIT_NAMES[split])}), it holds {names}"
+            several = f"several files for the split {split}: {names}; keep one"
+            raise InputError(f"{key}: {folder} has {several if own else missing}")
+    return {split: own[0] for split, own in found.items()}
+
+
+def _stem(file: InputFile) -> str:
+    return file.name.partition(".")[0].lower()
 
 
 def _of_folder(folder: Path, paths: list[Path], key: str) -> list[InputFile]:

@@ -3,29 +3,27 @@
 import codecs
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from lmlab.config import PartSettings, Settings
+from lmlab.data.columns import Column, ColumnMapping, columns_of
 from lmlab.data.readers import plain
 from lmlab.data.readers.decoding import Encoding, text_chunks
-from lmlab.data.readers.find import PLAIN, InputFile, find_files, kind_of
+from lmlab.data.readers.find import PLAIN, InputFile, find_files, find_splits, kind_of
 from lmlab.data.readers.rows import read_rows
 from lmlab.data.source import SPLITS, Record, Source
 from lmlab.data.sources import SOURCES
 from lmlab.data.splits import SplitFractions, minimum_records, position_bounds, split_of, with_every_split
 from lmlab.errors import InputError
 from lmlab.files import file_digest
-from lmlab.text import digest_of
+from lmlab.text import digest_of, nearest
 
 log = logging.getLogger("lmlab")
 
-# What records/*.parquet calls its own columns.
-TAKEN_FIELDS = ("id", "document", "piece")
-
-
+BY_NAME = "by_name"
 # These can spell half a surrogate pair, which is no text.
 NOT_FOR_FILES = ("unicode-escape", "raw-unicode-escape", "utf-7")
 
@@ -41,13 +39,18 @@ def _known_encoding(name: str) -> str:
     return name
 
 
-def _free_names(columns: dict[str, str] | None) -> dict[str, str] | None:
-    for field in columns or ():
-        if field in TAKEN_FIELDS:
-            raise ValueError(
-                f"a field cannot be called '{field}', records have a column of that name; try '{field}_text'"
-            )
-    return columns
+def _mapping_or_by_name(value: object) -> object:
+    """The value; said here, since a choice of kinds would be said by the names of the classes."""
+    if isinstance(value, str) and value != BY_NAME:
+        raise ValueError(f"allowed: {BY_NAME}, or a path for each split as {{train: ..., validation: ..., test: ...}}")
+    if isinstance(value, Mapping):
+        for name in value:
+            if name not in SPLITS:
+                raise ValueError(f"there is no split '{name}'; {nearest(str(name), SPLITS)}")
+        missing = [name for name in SPLITS if not isinstance(value.get(name), str)]
+        if missing:
+            raise ValueError(f"there is no path for {' and '.join(missing)}")
+    return value
 
 
 class OfficialSplits(Settings):
@@ -62,11 +65,11 @@ class FilesSettings(PartSettings):
     """Which files, and how they become records."""
 
     path: str | None
-    """File, folder or glob that this project splits; null if `splits` is given."""
-    splits: OfficialSplits | None
-    """The files of each split, kept as they are; null if `path` is given."""
-    columns: Annotated[dict[str, str] | None, Field(min_length=1), AfterValidator(_free_names)]
-    """The column of each field, for files with columns; null reads the column text as the field text."""
+    """File, folder or glob that this project splits, or the folder of splits=by_name; else null."""
+    splits: Annotated[OfficialSplits | Literal["by_name"] | None, BeforeValidator(_mapping_or_by_name)]
+    """The files of each split, kept as they are: by their names in the folder `path`, or a path for each."""
+    columns: ColumnMapping | None
+    """The columns of each field, for files with columns; null reads the column text as the field text."""
     documents: Literal["whole", "lines", "paragraphs"]
     """What is one document in a plain text file."""
     piece_characters: Annotated[int, Field(ge=64)]
@@ -74,14 +77,16 @@ class FilesSettings(PartSettings):
     encoding: Annotated[str, AfterValidator(_known_encoding)]
     encoding_errors: Literal["strict", "replace"]
     group_by: str | None
-    """The column that whose value decides a record's split; null: the whole record does."""
+    """The column whose value decides a record's split; null: the whole record does."""
     fractions: SplitFractions
     depends_on: str | None
     """The path outside the project's code that DVC watches for a change of the records."""
 
     @model_validator(mode="after")
     def _one_of_path_and_splits(self) -> Self:
-        if (self.path is None) == (self.splits is None):
+        if self.splits == BY_NAME and self.path is None:
+            raise ValueError("splits=by_name needs the folder that holds the files: source.path=FOLDER")
+        if self.splits != BY_NAME and (self.path is None) == (self.splits is None):
             raise ValueError("give either path or splits, for example source.path=input.txt")
         return self
 
@@ -103,14 +108,14 @@ class Files:
         self._encoding = Encoding(settings.encoding, settings.encoding_errors)
         self._located = _locate(settings)
         self._is_plain = _all_plain([file for _, file in self._located])
-        self._columns = settings.columns or {"text": "text"}
+        self._columns = columns_of(settings.columns or {"text": "text"})
         if self._is_plain and (settings.columns or settings.group_by):
             raise InputError("source.columns, source.group_by: plain text has no columns; set both to null")
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The names of a record's values."""
-        return ("text",) if self._is_plain else tuple(self._columns)
+        return ("text",) if self._is_plain else tuple(column.field for column in self._columns)
 
     @property
     def content(self) -> tuple[str, ...]:
@@ -180,7 +185,7 @@ class Files:
 
     def _of_rows(self, split: str | None, file: InputFile) -> Iterator[_Part]:
         group_by = self._settings.group_by
-        wanted = [*self._columns.values(), *([group_by] if group_by else [])]
+        wanted = [*self._columns, *([Column("group_by", group_by, is_further=False)] if group_by else [])]
         for number, values in enumerate(read_rows(file.path, wanted, self._encoding)):
             group = values[-1] if group_by else "\x1f".join(values)
             values = values[: len(self._columns)]
@@ -197,6 +202,8 @@ def build(settings: FilesSettings) -> Source:
 
 
 def _locate(settings: FilesSettings) -> list[_Located]:
+    if settings.splits == BY_NAME:
+        return [_Located(split, file) for split, file in find_splits(settings.path or "", key="source.path").items()]
     if settings.splits is None:
         return [_Located(None, file) for file in find_files(settings.path or "", key="source.path")]
     return [

@@ -1,40 +1,73 @@
 """Documentation strings of installed Python packages: real English prose that needs no network."""
 
 import logging
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from functools import partial
-from importlib import metadata
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lmlab.config import PartSettings, PositiveInt
-from lmlab.data.docstrings import Docstring, read_docstrings
+from lmlab.data.columns import TAKEN_FIELDS
+from lmlab.data.docstrings import body_of, read_docstrings, summary_of
+from lmlab.data.packages import Module, modules, read_all, versions
 from lmlab.data.source import Record, Source
 from lmlab.data.sources import SOURCES
 from lmlab.data.splits import SplitFractions, minimum_records, split_of, with_every_split
-from lmlab.errors import InputError
-from lmlab.text import digest_of
+from lmlab.text import digest_of, nearest
 
 log = logging.getLogger("lmlab")
 
-TEST_FOLDERS = {"test", "tests", "testing"}
-# Below this many files starting worker processes costs more than it saves.
-FILES_WORTH_A_POOL = 300
-FILES_A_TASK = 16
-# Reading keeps few cores busy: more workers than this only wait for the one that collects.
-MOST_WORKERS = 4
+DEFAULT_COLUMNS = {"text": "docstring", "package": "package"}
+
+
+class _Documented(NamedTuple):
+    """A docstring of a module, and the name of what it documents within the module ("" for the module itself)."""
+
+    module: Module
+    name: str
+    text: str
+
+
+def _dotted_name(documented: _Documented) -> str:
+    name = documented.name.partition("#")[0]
+    return f"{documented.module.dotted_name}.{name}" if name else documented.module.dotted_name
+
+
+PARTS: dict[str, Callable[[_Documented], str]] = {
+    "docstring": lambda documented: documented.text,
+    "summary": lambda documented: summary_of(documented.text),
+    "body": lambda documented: body_of(documented.text),
+    "package": lambda documented: documented.module.package,
+    "name": _dotted_name,
+}
+TEXT_PARTS = ("docstring", "summary", "body")
+
+
+def _known_part(part: str) -> str:
+    if part not in PARTS:
+        raise ValueError(f"a docstring has no such part; {nearest(part, PARTS)}")
+    return part
+
+
+def _free_names(columns: dict[str, str] | None) -> dict[str, str] | None:
+    for field in columns or ():
+        if field in TAKEN_FIELDS:
+            raise ValueError(
+                f"a field cannot be called '{field}', records have a column of that name; try '{field}_text'"
+            )
+    return columns
 
 
 class PackageDocsSettings(PartSettings):
-    """Which packages, and which of their docstrings."""
+    """Which packages, which of their docstrings, and which parts of them."""
 
     packages: Annotated[list[str], Field(min_length=1)]
     """Names of installed distributions, as pip knows them."""
+    columns: Annotated[
+        dict[str, Annotated[str, AfterValidator(_known_part)]] | None, Field(min_length=1), AfterValidator(_free_names)
+    ]
+    """The part of each field; docstrings that lack one of these parts are left out."""
     minimum_characters: PositiveInt
     """Shorter docstrings are left out: they say little and repeat each other."""
     fractions: SplitFractions
@@ -43,27 +76,27 @@ class PackageDocsSettings(PartSettings):
     """The path outside the project's code that DVC watches for a change of the records."""
 
 
-class _Module(NamedTuple):
-    package: str
-    name: str
-    path: Path
-
-
 class PackageDocs:
-    """One record for each docstring; fields text and package."""
-
-    fields = ("text", "package")
-    content = ("text",)
+    """One record for each docstring that has the wanted parts."""
 
     def __init__(self, settings: PackageDocsSettings) -> None:
         self._settings = settings
+        self._columns = settings.columns or DEFAULT_COLUMNS
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the settings."""
+        return tuple(self._columns)
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """The fields with text of the docstring; its package and name only say where it stands."""
+        return tuple(field for field, part in self._columns.items() if part in TEXT_PARTS) or self.fields
 
     def digest(self) -> str:
         """A digest of the settings and of the installed versions of the packages."""
-        versions = {name: _distribution(name).version for name in self._settings.packages}
-        return digest_of(
-            {"settings": self._settings.model_dump(mode="json", exclude={"depends_on"}), "versions": versions}
-        )
+        settings = self._settings.model_dump(mode="json", exclude={"depends_on"})
+        return digest_of({"settings": settings, "versions": versions(self._settings.packages)})
 
     def records(self) -> Iterator[Record]:
         """Every docstring, packages in the order of the settings, modules by name."""
@@ -75,54 +108,24 @@ class PackageDocs:
         )
 
     def _records(self) -> Iterator[Record]:
-        modules = [module for package in self._settings.packages for module in _modules(package)]
-        log.info("reading the docstrings of %d modules of %d packages", len(modules), len(self._settings.packages))
+        found = modules(self._settings.packages)
+        log.info("reading the docstrings of %d modules of %d packages", len(found), len(self._settings.packages))
+        read = partial(read_docstrings, minimum_characters=self._settings.minimum_characters)
         document = 0
         unreadable = 0
-        for module, docstrings in zip(modules, self._read(modules), strict=True):
+        for module, docstrings in zip(found, read_all([module.path for module in found], read), strict=True):
             unreadable += docstrings is None
             split = split_of(module.name, self._settings.fractions)
             for name, text in docstrings or ():
-                record_id = f"{module.name}:{name}" if name else module.name
-                yield Record(split, record_id, document, (text, module.package))
-                document += 1
+                values = tuple(PARTS[part](_Documented(module, name, text)) for part in self._columns.values())
+                if all(values):
+                    yield Record(split, f"{module.name}:{name}" if name else module.name, document, values)
+                    document += 1
         if unreadable:
             log.info("left out %d files that are not Python of this version", unreadable)
-
-    def _read(self, modules: list[_Module]) -> Iterator[list[Docstring] | None]:
-        read = partial(read_docstrings, minimum_characters=self._settings.minimum_characters)
-        paths = [module.path for module in modules]
-        workers = min(os.cpu_count() or 1, MOST_WORKERS)
-        if workers == 1 or len(paths) < FILES_WORTH_A_POOL:
-            yield from map(read, paths)
-            return
-        # Not fork: a caller may have threads, and a forked child of those may wait for ever.
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            yield from pool.map(read, paths, chunksize=FILES_A_TASK)
 
 
 @SOURCES.register(PackageDocsSettings)
 def build(settings: PackageDocsSettings) -> Source:
     """The source that these settings describe."""
     return PackageDocs(settings)
-
-
-def _distribution(package: str) -> metadata.Distribution:
-    try:
-        return metadata.distribution(package)
-    except metadata.PackageNotFoundError:
-        raise InputError(
-            f"source.packages: '{package}' is not installed; install it (`pip install {package}`) or leave it out"
-        ) from None
-
-
-def _modules(package: str) -> list[_Module]:
-    distribution = _distribution(package)
-    if distribution.files is None:
-        raise InputError(f"source.packages: '{package}' does not say which files it has; install it again with pip")
-    found = [
-        _Module(package, file.as_posix(), Path(str(distribution.locate_file(file))))
-        for file in distribution.files
-        if file.suffix == ".py" and ".." not in file.parts and not TEST_FOLDERS.intersection(file.parts)
-    ]
-    return sorted((module for module in found if module.path.is_file()), key=lambda module: module.name)

@@ -5,7 +5,7 @@ The only door to the package `tokenizers`. May import: the modules of lmlab's ow
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lmlab.errors import InputError
 from lmlab.registry import Registry
@@ -30,12 +30,18 @@ class Tokenizer:
 
     def __init__(self, inner: "tokenizers.Tokenizer") -> None:
         inner.encode_special_tokens = True
-        self._inner = inner
+        self.inner = inner
         separator_id = inner.token_to_id(SEPARATOR)
         assert separator_id is not None, f"a tokenizer needs the token {SEPARATOR}"
         self.separator_id: int = separator_id
         self.unknown_id: int | None = inner.token_to_id(UNKNOWN)
         self.vocabulary_size = inner.get_vocab_size()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both make the same tokens of every text."""
+        return isinstance(other, Tokenizer) and self.inner.to_str() == other.inner.to_str()
+
+    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
     def load(cls, folder: Path) -> "Tokenizer":
@@ -58,20 +64,29 @@ class Tokenizer:
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json, which `transformers.PreTrainedTokenizerFast(tokenizer_file=...)` loads."""
-        self._inner.save(str(folder / FILE_NAME))
+        self.inner.save(str(folder / FILE_NAME))
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens."""
-        encodings = self._inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        encodings = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def decode(self, ids: "Sequence[int] | np.ndarray") -> str:
         """The text of these tokens; separators are left out."""
-        return self._inner.decode([int(token) for token in ids], skip_special_tokens=True)
+        return self.inner.decode([int(token) for token in ids], skip_special_tokens=True)
+
+    def cut(self, text: str, *, max_tokens: int, side: Literal["start", "end"]) -> str:
+        """The text without what lies beyond max_tokens tokens of it, taken off at this side."""
+        if max_tokens == 0:
+            return ""
+        offsets = self.inner.encode(text, add_special_tokens=False).offsets
+        if len(offsets) <= max_tokens:
+            return text
+        return text[: offsets[max_tokens - 1][1]] if side == "end" else text[offsets[-max_tokens][0] :]
 
     def token_text(self, token_id: int) -> str:
         """One token as text, also where it is a part of a character."""
-        return self._inner.id_to_token(token_id) or ""
+        return self.inner.id_to_token(token_id) or ""
 
 
 def train_tokenizer(settings: object, texts: Iterator[str]) -> Tokenizer:

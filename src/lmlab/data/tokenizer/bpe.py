@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from lmlab.config import PartSettings, PositiveInt
+from lmlab.config import PositiveInt, WatchedSettings
 from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS
 
 if TYPE_CHECKING:
     import tokenizers
 
 
-class BpeSettings(PartSettings):
+class BpeSettings(WatchedSettings):
     """Size of the vocabulary."""
 
     vocabulary_size: int = Field(ge=257)

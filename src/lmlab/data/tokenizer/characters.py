@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lmlab.config import PartSettings, PositiveInt
+from lmlab.config import PositiveInt, WatchedSettings
 from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS, UNKNOWN
 
 if TYPE_CHECKING:
     import tokenizers
 
 
-class CharactersSettings(PartSettings):
+class CharactersSettings(WatchedSettings):
     """Which characters are kept."""
 
     min_frequency: PositiveInt

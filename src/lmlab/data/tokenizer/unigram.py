@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from lmlab.config import PartSettings
+from lmlab.config import WatchedSettings
 from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ LONGEST_WORD = 1000
 """Longer words than this, in bytes, teach no piece; sentencepiece would cut them off with a warning."""
 
 
-class UnigramSettings(PartSettings):
+class UnigramSettings(WatchedSettings):
     """Size of the vocabulary."""
 
     vocabulary_size: int = Field(ge=257)

@@ -8,9 +8,13 @@ from lmlab.evaluation.metrics import METRICS
 
 
 @METRICS.register(Settings)
-def build() -> Metric:
+def build(*, language: str | None) -> Metric:  # noqa: ARG001
     """Perplexity per target token, closing separators included."""
     return Metric(
+        needs="likelihood",
+        better="lower",
+        label="perplexity",
+        signature=None,
         statistics=lambda examples: columns(examples.nats, examples.tokens),
         value=lambda sums: np.exp(sums[..., 0] / sums[..., 1]),
     )

@@ -23,6 +23,14 @@ class LanguageModel(nn.Module):
         """Logits of the token after each of these, and the state after the last; None is the empty state."""
         raise NotImplementedError
 
+    def attention(self, tokens: Int[Tensor, "batch time"]) -> list[Float[Tensor, "batch heads time time"]]:
+        """For each layer with attention, how much each position (rows) looks at each (columns) of these first tokens.
+
+        Rows sum to 1. Empty for a model without attention.
+        """
+        del tokens
+        return []
+
     def num_parameters(self) -> int:
         """Number of trained numbers; a tied matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
@@ -34,7 +42,9 @@ class LanguageModel(nn.Module):
 
 def select_rows(state: State, rows: Int[Tensor, " rows"] | slice) -> State:
     """The state of these rows of the batch."""
-    return tuple(tensor[rows] for tensor in state)
+    if isinstance(rows, slice):
+        return tuple(tensor[rows] for tensor in state)
+    return tuple(tensor.index_select(0, rows) for tensor in state)
 
 
 def detach(state: State) -> State:

@@ -52,7 +52,7 @@ class RecurrentLanguageModel(LanguageModel):
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, embedding_width)
         self.cell = cell
-        self.attention = PastAttention(cell.hidden_size, span=attention_span) if attention_span else None
+        self.past_attention = PastAttention(cell.hidden_size, span=attention_span) if attention_span else None
         self.to_embedding = nn.Linear(cell.hidden_size, embedding_width, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.dropout = nn.Dropout(dropout)
@@ -78,17 +78,24 @@ class RecurrentLanguageModel(LanguageModel):
         """Logits of the token after each of these, and the state after the last."""
         embedded = self.dropout(self.embedding(tokens))  # (batch, time, embedding)
         outputs, cell_state, past = self._run_cell(embedded, state)
-        if self.attention is not None:
-            outputs, past = self.attention(outputs, past)
+        if self.past_attention is not None:
+            outputs, past = self.past_attention(outputs, past)
         features = self.to_embedding(self.dropout(outputs))  # (batch, time, embedding)
         logits = functional.linear(features, self.embedding.weight, self.output_bias)  # (batch, time, vocabulary)
         return logits, (*cell_state, *past)
+
+    def attention(self, tokens: Int[Tensor, "batch time"]) -> list[Float[Tensor, "batch heads time time"]]:
+        """One layer with one head, or none."""
+        if self.past_attention is None:
+            return []
+        outputs, _, _ = self._run_cell(self.dropout(self.embedding(tokens)), None)
+        return [self.past_attention.weights(outputs)]
 
     def _run_cell(self, embedded: Tensor, state: State | None) -> tuple[Tensor, State, State]:
         carried = 2 if self.cell.mode == "LSTM" else 1
         if state is None:
             outputs, after = self.cell(embedded)
-            past: State = (embedded.new_zeros(len(embedded), 0, self.cell.hidden_size),) if self.attention else ()
+            past: State = (embedded.new_zeros(len(embedded), 0, self.cell.hidden_size),) if self.past_attention else ()
         else:
             # The cell wants (layers, batch, width).
             before = [tensor.transpose(0, 1).contiguous() for tensor in state[:carried]]
@@ -121,6 +128,12 @@ class PastAttention(nn.Module):
         ).squeeze(1)  # (batch, time, width)
         mixed = torch.tanh(self.mix(torch.cat([outputs, found], dim=-1)))
         return mixed, (memory[:, max(0, memory.shape[1] - self.span + 1) :],)
+
+    def weights(self, outputs: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch one time time"]:
+        """How much each of these first outputs looks at each; the scores that `forward` leaves to torch."""
+        visible = self._visible(time=outputs.shape[1], total=outputs.shape[1], device=outputs.device)
+        scores = self.query(outputs) @ outputs.transpose(1, 2) / outputs.shape[2] ** 0.5  # (batch, time, time)
+        return scores.masked_fill(~visible, -torch.inf).softmax(dim=-1).unsqueeze(1)
 
     def _visible(self, *, time: int, total: int, device: torch.device) -> Tensor:
         query_position = torch.arange(total - time, total, device=device).unsqueeze(1)

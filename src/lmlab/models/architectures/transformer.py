@@ -85,6 +85,17 @@ class TransformerLanguageModel(LanguageModel):
             after += [keys, values]
         return functional.linear(self.norm(hidden), self.embedding.weight), tuple(after)
 
+    def attention(self, tokens: Int[Tensor, "batch time"]) -> list[Float[Tensor, "batch heads time time"]]:
+        """One for each block."""
+        rotation = (self.cosine[: tokens.shape[1]], self.sine[: tokens.shape[1]])
+        hidden = self.dropout(self.embedding(tokens))  # (batch, time, width)
+        weights = []
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            weights.append(block.attention.weights(block.attention_norm(hidden), rotation))
+            hidden, _, _ = block(hidden, rotation, None)
+        return weights
+
 
 class Block(nn.Module):
     """Attention, then feed-forward, each on the normed stream and added to it."""
@@ -133,6 +144,17 @@ class Attention(nn.Module):
             keys, values = torch.cat([memory[0], keys], dim=2), torch.cat([memory[1], values], dim=2)
         found = attend(query, keys, values)  # (batch, heads, time, head)
         return self.output(found.transpose(1, 2).flatten(2)), keys, values
+
+    def weights(
+        self, hidden: Float[Tensor, "batch time width"], rotation: tuple[Tensor, Tensor]
+    ) -> Float[Tensor, "batch heads time time"]:
+        """How much each of these first positions looks at each; the scores that `attend` leaves to torch."""
+        query = rotate(self.query_norm(self._split(self.query(hidden))), rotation)  # (batch, heads, time, head)
+        keys = rotate(self.key_norm(self._split(self.key(hidden))), rotation)  # (batch, key heads, time, head)
+        keys = keys.repeat_interleave(query.shape[1] // keys.shape[1], dim=1)  # (batch, heads, time, head)
+        scores = query @ keys.transpose(2, 3) / self.head_width**0.5
+        later = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device).triu(1)
+        return scores.masked_fill(later, -torch.inf).softmax(dim=-1)
 
     def _split(self, projected: Tensor) -> Tensor:
         return projected.unflatten(-1, (-1, self.head_width)).transpose(1, 2)

@@ -1,0 +1,154 @@
+"""Time of beam search against greedy decoding, side by side in one run.
+
+    python benchmarks/beam_search.py --bundle models/bundle
+
+Without a bundle, each model has the size of its settings in conf/model and fresh weights scaled by --sharpness: the
+sharper, the fewer hypotheses are close to one another. The prompts are random tokens of random length.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lmlab.bundle import build_model, load_bundle
+from lmlab.data.task import SamplingSettings
+from lmlab.decoding.beam import beam_search
+from lmlab.decoding.generate import generate
+from lmlab.decoding.ranking import rank_choices
+from lmlab.decoding.reading import batches_by_length
+from lmlab.models.architectures.language_model import LanguageModel
+from pipelines.compose import compose
+
+SEPARATOR = 0
+GREEDY = SamplingSettings(temperature=0, top_k=0, top_p=1)
+
+
+def main() -> None:
+    """Print a table: seconds of greedy decoding and of each number of beams, and their ratio."""
+    settings = parse_arguments()
+    torch.set_num_threads(settings.threads)
+    prompts = random_prompts(settings)
+    print(f"{len(prompts)} prompts of {settings.shortest} to {settings.longest} tokens, ", end="")
+    print(f"answers of up to {settings.max_new_tokens}, batches of {settings.batch_rows} rows\n")
+    print(f"{'model':24}{'decoding':12}{'seconds':>10}{'ratio':>8}{'answer tokens':>16}")
+    for name, model in models(settings):
+        greedy, written = timed(lambda model=model: decode_greedily(model, prompts, settings))
+        print_row(name, "greedy", greedy, greedy, written)
+        for beams in settings.beams:
+            seconds, written = timed(lambda model=model, beams=beams: decode_by_beams(model, prompts, settings, beams))
+            print_row(name, f"{beams} beams", seconds, greedy, written)
+        if settings.choices:
+            choices = random_choices(settings)
+            seconds, _ = timed(lambda model=model, choices=choices: rank(model, prompts, choices, settings))
+            print_row(name, f"{len(choices)} choices", seconds, greedy, sum(map(len, choices)) * len(prompts))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["lstm", "gru", "transformer"], help="names in conf/model")
+    parser.add_argument(
+        "--override", nargs="*", default=[], help="settings as Hydra reads them: model.attention_span=64"
+    )
+    parser.add_argument("--bundle", type=Path, help="a trained bundle instead of fresh models")
+    parser.add_argument("--prompts", type=int, default=1000)
+    parser.add_argument("--shortest", type=int, default=5)
+    parser.add_argument("--longest", type=int, default=40)
+    parser.add_argument("--max-new-tokens", type=int, default=40)
+    parser.add_argument("--beams", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--choices", type=int, default=0, help="rank so many choices of 1 to 4 tokens too")
+    parser.add_argument("--length-penalty", type=float, default=1.0)
+    parser.add_argument("--batch-rows", type=int, default=256)
+    parser.add_argument("--vocabulary-size", type=int, default=4096)
+    parser.add_argument("--sharpness", type=float, default=4.0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser.parse_args()
+
+
+def random_prompts(settings: argparse.Namespace) -> list[list[int]]:
+    draw = random.Random(0)
+    lengths = [draw.randint(settings.shortest, settings.longest) for _ in range(settings.prompts)]
+    return [
+        [SEPARATOR, *(draw.randrange(1, settings.vocabulary_size) for _ in range(length - 2)), SEPARATOR]
+        for length in lengths
+    ]
+
+
+def random_choices(settings: argparse.Namespace) -> list[list[int]]:
+    draw = random.Random(1)
+    return [
+        [draw.randrange(1, settings.vocabulary_size) for _ in range(draw.randint(1, 4))]
+        for _ in range(settings.choices)
+    ]
+
+
+def models(settings: argparse.Namespace) -> list[tuple[str, LanguageModel]]:
+    if settings.bundle is not None:
+        bundle = load_bundle(settings.bundle)
+        settings.vocabulary_size = bundle.model.vocabulary_size
+        return [(settings.bundle.name, bundle.model)]
+    return [(name, fresh_model(name, settings)) for name in settings.models]
+
+
+def fresh_model(name: str, settings: argparse.Namespace) -> LanguageModel:
+    torch.manual_seed(0)
+    model = build_model(
+        compose([f"model={name}", *settings.override])["model"],
+        vocabulary_size=settings.vocabulary_size,
+        context_length=settings.longest + settings.max_new_tokens,
+        path="model",
+    )
+    for matrix in model.embedding_parameters():
+        torch.nn.init.normal_(matrix, std=settings.sharpness * matrix.shape[1] ** -0.5)
+    return model.eval()
+
+
+def decode_greedily(model: LanguageModel, prompts: list[list[int]], settings: argparse.Namespace) -> int:
+    written = 0
+    for batch in batches_by_length(prompts, rows=settings.batch_rows):
+        answers = generate(
+            model,
+            [prompts[number] for number in batch],
+            max_new_tokens=settings.max_new_tokens,
+            sampling=GREEDY,
+            stop_ids=frozenset({SEPARATOR}),
+            seed=0,
+        )
+        written += sum(map(len, answers))
+    return written
+
+
+def decode_by_beams(model: LanguageModel, prompts: list[list[int]], settings: argparse.Namespace, beams: int) -> int:
+    found = beam_search(
+        model,
+        prompts,
+        beams=beams,
+        num_best=1,
+        max_new_tokens=settings.max_new_tokens,
+        length_penalty=settings.length_penalty,
+        stop_id=SEPARATOR,
+        batch_rows=settings.batch_rows,
+    )
+    return sum(len(best.tokens) for [best] in found)
+
+
+def rank(model: LanguageModel, prompts: list[list[int]], choices: list[list[int]], settings: argparse.Namespace) -> int:
+    rank_choices(model, prompts, choices, stop_id=SEPARATOR, batch_rows=settings.batch_rows)
+    return 0
+
+
+def timed(work: Callable[[], int]) -> tuple[float, int]:
+    begin = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begin, result
+
+
+def print_row(model: str, decoding: str, seconds: float, greedy: float, tokens: int) -> None:
+    print(f"{model:24}{decoding:12}{seconds:10.2f}{seconds / greedy:8.2f}{tokens:16,}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
