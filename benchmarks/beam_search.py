@@ -1,9 +1,10 @@
 """Time of beam search against greedy decoding, side by side in one run.
 
-    python benchmarks/beam_search.py --bundle models/bundle
+    python -m benchmarks.beam_search --bundle models/bundle --tokens data/tokens
 
-Without a bundle, each model has the size of its settings in conf/model and fresh weights scaled by --sharpness: the
-sharper, the fewer hypotheses are close to one another. The prompts are random tokens of random length.
+With a bundle, the prompts are those of the test split that it was trained for. Without one, each model has the size of
+its settings in conf/model and fresh weights scaled by --sharpness: the sharper, the fewer hypotheses are close to one
+another; the prompts are random tokens of random length.
 """
 
 import argparse
@@ -15,11 +16,13 @@ from pathlib import Path
 import torch
 
 from lmlab.bundle import build_model, load_bundle
+from lmlab.data.store import TokenStore
 from lmlab.data.task import SamplingSettings
 from lmlab.decoding.beam import beam_search
 from lmlab.decoding.generate import generate
 from lmlab.decoding.ranking import rank_choices
 from lmlab.decoding.reading import batches_by_length
+from lmlab.evaluation.answered import prompts_of
 from lmlab.models.architectures.language_model import LanguageModel
 from pipelines.compose import compose
 
@@ -31,8 +34,9 @@ def main() -> None:
     """Print a table: seconds of greedy decoding and of each number of beams, and their ratio."""
     settings = parse_arguments()
     torch.set_num_threads(settings.threads)
-    prompts = random_prompts(settings)
-    print(f"{len(prompts)} prompts of {settings.shortest} to {settings.longest} tokens, ", end="")
+    prompts = random_prompts(settings) if settings.bundle is None else test_prompts(settings)
+    lengths = sorted(map(len, prompts))
+    print(f"{len(prompts)} prompts of {lengths[0]} to {lengths[-1]} tokens, ", end="")
     print(f"answers of up to {settings.max_new_tokens}, batches of {settings.batch_rows} rows\n")
     print(f"{'model':24}{'decoding':12}{'seconds':>10}{'ratio':>8}{'answer tokens':>16}")
     for name, model in models(settings):
@@ -54,6 +58,7 @@ def parse_arguments() -> argparse.Namespace:
         "--override", nargs="*", default=[], help="settings as Hydra reads them: model.attention_span=64"
     )
     parser.add_argument("--bundle", type=Path, help="a trained bundle instead of fresh models")
+    parser.add_argument("--tokens", type=Path, default=Path("data/tokens"), help="what the bundle was trained on")
     parser.add_argument("--prompts", type=int, default=1000)
     parser.add_argument("--shortest", type=int, default=5)
     parser.add_argument("--longest", type=int, default=40)
@@ -75,6 +80,11 @@ def random_prompts(settings: argparse.Namespace) -> list[list[int]]:
         [SEPARATOR, *(draw.randrange(1, settings.vocabulary_size) for _ in range(length - 2)), SEPARATOR]
         for length in lengths
     ]
+
+
+def test_prompts(settings: argparse.Namespace) -> list[list[int]]:
+    separator_id = load_bundle(settings.bundle).tokenizer.separator_id
+    return prompts_of(TokenStore.open(settings.tokens, "test"), separator_id=separator_id)[: settings.prompts]
 
 
 def random_choices(settings: argparse.Namespace) -> list[list[int]]:

@@ -3,13 +3,13 @@
 import argparse
 import errno
 import logging
-import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
+from lmlab.data.hub_access import stay_offline_by_default
 from lmlab.errors import InputError
 from lmlab.text import nearest
 
@@ -84,8 +84,7 @@ def set_up() -> None:
     # Warnings of libraries are for us: the tests turn them into errors.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    # No stage asks a hub for anything.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    stay_offline_by_default()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 

@@ -2,6 +2,7 @@
 
 Examples:
   python -m pipelines.run model=lstm
+  python -m pipelines.run experiment=translation_phrases
   python -m pipelines.run source=files source.path=my.txt tokenizer=characters
   python -m pipelines.run -m model=lstm,gru,transformer seed=1,2
 """

@@ -48,7 +48,7 @@ def refused_identity(params: Mapping[str, Any], *, name: str, parent: str) -> Ru
 
 def run_name(params: Mapping[str, Any]) -> str:
     """What tells a run from its neighbours, the telling part first: lists cut names off."""
-    return f"{params['model']['name']} seed={params['seed']} {params['task']['name']}"
+    return f"{params['model']['name']} seed={params['seed']} {params['task']['name']} {params['source']['name']}"
 
 
 def run_files(paths: Mapping[str, Path]) -> RunFiles:

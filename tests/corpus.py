@@ -2,7 +2,7 @@
 
 import random
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,6 +34,8 @@ LANGUAGE_MODELING = {
         "sampling": {"temperature": 0.0, "top_k": 0, "top_p": 1.0},
     },
 }
+# The answer to each text is the text itself.
+COPYING = LANGUAGE_MODELING | {"name": "copying", "prompt": "{text}"}
 
 
 class Encoded(NamedTuple):
@@ -77,16 +79,19 @@ def tokenizer_settings(name: str, **values: object) -> PartSettings:
     return validate(TOKENIZERS.get(name).settings, {"name": name, "depends_on": None, **values}, path="tokenizer")
 
 
-def encode_records(records: Path, folder: Path, tokenizer: PartSettings) -> Encoded:
-    """Run the stage encode for language modeling."""
-    task = validate(TaskSettings, LANGUAGE_MODELING, path="task")
+def encode_records(
+    records: Path, folder: Path, tokenizer: PartSettings, *, task: dict[str, Any] = LANGUAGE_MODELING
+) -> Encoded:
+    """Run the stage encode."""
     outputs = EncodeOutputs(folder / "tokenizer", folder / "tokens", folder / "encoding.json")
-    encode(EncodeSettings(task, tokenizer), EncodeInputs(records), outputs, Run())
+    settings = EncodeSettings(validate(TaskSettings, task, path="task"), tokenizer)
+    encode(settings, EncodeInputs(records), outputs, Run())
     return Encoded(outputs.tokenizer, outputs.tokens)
 
 
-def encoded_corpus(folder: Path) -> Encoded:
+def encoded_corpus(folder: Path, *, task: dict[str, Any] = LANGUAGE_MODELING) -> Encoded:
     """A corpus of about ten thousand tokens, encoded."""
     splits = {"train": texts(300, seed=1), "validation": texts(30, seed=2), "test": texts(30, seed=3)}
     records = write_records(folder / "records", splits)
-    return encode_records(records, folder, tokenizer_settings("bpe", vocabulary_size=300, min_frequency=2))
+    bpe = tokenizer_settings("bpe", vocabulary_size=300, min_frequency=2, split_digits=False)
+    return encode_records(records, folder, bpe, task=task)

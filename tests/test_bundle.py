@@ -19,7 +19,7 @@ from tests.training.train_tiny import MODEL_SETTINGS
 
 def _save(folder: Path, *, model: str = "transformer", vocabulary_size: int = 280) -> Bundle:
     folder.mkdir()
-    settings = tokenizer_settings("bpe", vocabulary_size=vocabulary_size, min_frequency=1)
+    settings = tokenizer_settings("bpe", vocabulary_size=vocabulary_size, min_frequency=1, split_digits=False)
     tokenizer = train_tokenizer(settings, iter(texts(50, seed=1)))
     torch.manual_seed(0)
     built = build_model(

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from lmlab.config import PartSettings
 from lmlab.data.tokenizer import SEPARATOR, Tokenizer, train_tokenizer
 from lmlab.errors import InputError
 from tests.corpus import texts, tokenizer_settings
 
-KINDS = {
-    "bpe": {"vocabulary_size": 400, "min_frequency": 2},
+SETTINGS = {
+    "bpe": {"vocabulary_size": 400, "min_frequency": 2, "split_digits": False},
+    "bpe, digits apart": {"vocabulary_size": 400, "min_frequency": 2, "split_digits": True},
     "unigram": {"vocabulary_size": 400},
     "characters": {"min_frequency": 1},
 }
@@ -27,18 +29,22 @@ HOSTILE = [
 ]
 
 
+def settings_of(kind: str) -> PartSettings:
+    return tokenizer_settings(kind.split(",")[0], **SETTINGS[kind])
+
+
 def _trained(kind: str) -> Tokenizer:
-    return train_tokenizer(tokenizer_settings(kind, **KINDS[kind]), iter([*texts(200, seed=1), *HOSTILE]))
+    return train_tokenizer(settings_of(kind), iter([*texts(200, seed=1), *HOSTILE]))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SETTINGS)
 def test_every_text_comes_back_as_it_was(kind: str) -> None:
     tokenizer = _trained(kind)
     for text, ids in zip(HOSTILE, tokenizer.encode(HOSTILE), strict=True):
         assert tokenizer.decode(ids) == text
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SETTINGS)
 def test_a_separator_written_out_in_a_text_is_no_separator(kind: str) -> None:
     tokenizer = _trained(kind)
     [ids] = tokenizer.encode([f"before {SEPARATOR} after"])
@@ -47,10 +53,18 @@ def test_a_separator_written_out_in_a_text_is_no_separator(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_bytes_that_training_never_showed_are_read_all_the_same(kind: str) -> None:
-    tokenizer = train_tokenizer(tokenizer_settings(kind, **KINDS[kind]), iter(texts(200, seed=1)))
+    tokenizer = train_tokenizer(settings_of(kind), iter(texts(200, seed=1)))
     assert tokenizer.unknown_id is None
     [ids] = tokenizer.encode(["\u4f60\u597d \U0001f469"])
     assert tokenizer.decode(ids) == "\u4f60\u597d \U0001f469"
+
+
+def test_split_digits_makes_each_digit_a_token() -> None:
+    tokenizer = train_tokenizer(settings_of("bpe, digits apart"), iter(["in 2024 and 2024"] * 9))
+    [ids] = tokenizer.encode(["2024"])
+    assert [tokenizer.decode([token]) for token in ids] == ["2", "0", "2", "4"]
+    [merged] = train_tokenizer(settings_of("bpe"), iter(["in 2024 and 2024"] * 9)).encode(["2024"])
+    assert len(merged) < 4
 
 
 def test_characters_give_one_token_a_character_and_count_the_unknown() -> None:
@@ -61,7 +75,7 @@ def test_characters_give_one_token_a_character_and_count_the_unknown() -> None:
     assert tokenizer.vocabulary_size == 5  # three characters, the separator and the unknown
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SETTINGS)
 def test_training_twice_gives_the_same_file(kind: str, tmp_path: Path) -> None:
     saved = []
     for name in ("first", "second"):
@@ -71,7 +85,7 @@ def test_training_twice_gives_the_same_file(kind: str, tmp_path: Path) -> None:
     assert saved[0] == saved[1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SETTINGS)
 @pytest.mark.slow
 def test_transformers_loads_the_file_and_agrees(kind: str, tmp_path: Path) -> None:
     from transformers import PreTrainedTokenizerFast

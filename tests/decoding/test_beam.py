@@ -110,14 +110,17 @@ class TableModel(LanguageModel):
 
     def __init__(self, table: list[list[float]]) -> None:
         super().__init__()
-        self.logits = torch.nn.Parameter(torch.tensor(table, dtype=torch.float64).log())
+        self.table = torch.nn.Parameter(torch.tensor(table, dtype=torch.float64).log())
         self.vocabulary_size = len(table)
         self.reads: list[tuple[int, ...]] = []
 
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         del state
         self.reads.append(tuple(tokens.shape))
-        return self.logits[tokens], (tokens[:, -1:],)
+        return self.table[tokens], (tokens[:, -1:],)
+
+    def logits(self, features: Tensor) -> Tensor:
+        return features
 
 
 #            stop   1     2

@@ -43,11 +43,14 @@ def test_the_likelihoods_of_all_answers_sum_to_one() -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.logits = torch.nn.Parameter(torch.tensor([0.5, 0.3, 0.2]).double().log())
+            self.nats = torch.nn.Parameter(torch.tensor([0.5, 0.3, 0.2]).double().log())
 
-        def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
             del state
-            return self.logits.expand(*tokens.shape, 3), (tokens[:, -1:],)
+            return self.nats.expand(*tokens.shape, 3), (tokens[:, -1:],)
+
+        def logits(self, features: Tensor) -> Tensor:
+            return features
 
     choices = [[], [1], [2], [1, 1], [1, 2], [2, 1], [2, 2]]
     found = rank_choices(Even(), [[0]], choices, stop_id=0, batch_rows=4)
@@ -57,9 +60,14 @@ def test_the_likelihoods_of_all_answers_sum_to_one() -> None:
 
 def _shapes_read(model: LanguageModel, prompts: list[list[int]], choices: list[list[int]], *, rows: int) -> list:
     shapes: list[tuple[int, ...]] = []
-    handle = model.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
+    read = model.read
+
+    def noted(tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        shapes.append(tuple(tokens.shape))
+        return read(tokens, state)
+
+    model.read = noted
     rank_choices(model, prompts, choices, stop_id=STOP, batch_rows=rows)
-    handle.remove()
     return shapes
 
 

@@ -54,11 +54,14 @@ class CountingModel(LanguageModel):
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.longest = 0
 
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         read = (0 if state is None else int(state[0][0])) + tokens.shape[1]
         self.longest = max(self.longest, read)
         logits = torch.nn.functional.one_hot((tokens + 1) % 100, 100).float() * 10
         return logits, (torch.full((len(tokens), 1), read),)
+
+    def logits(self, features: Tensor) -> Tensor:
+        return features
 
 
 def test_generate_ends_before_the_first_stop_token() -> None:
@@ -89,8 +92,8 @@ def test_generate_cuts_a_prompt_longer_than_the_context_to_its_end() -> None:
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another() -> None:
     class Even(CountingModel):
-        def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-            logits, state = super().forward(tokens, state)
+        def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+            logits, state = super().read(tokens, state)
             return torch.zeros_like(logits), state
 
     def answer(seed: int) -> list[list[int]]:

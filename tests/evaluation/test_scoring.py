@@ -24,13 +24,16 @@ class SumModel(LanguageModel):
         super().__init__()
         self.context_length, self.vocabulary_size = context_length, VOCABULARY
 
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         memory = torch.zeros(len(tokens), dtype=torch.float64) if state is None else state[0]
         logits = []
         for column in tokens.T:
             memory = 0.9 * memory + column
             logits.append(torch.sin(memory.unsqueeze(1) * torch.arange(1, VOCABULARY + 1)))
         return torch.stack(logits, dim=1).float(), (memory,)
+
+    def logits(self, features: Tensor) -> Tensor:
+        return features
 
 
 def make_store(

@@ -7,7 +7,7 @@ import pytest
 
 from lmlab.config import read_params
 from pipelines.compose import compose, params_text
-from pipelines.settings import UNTRACKED
+from pipelines.settings import UNTRACKED, validate_params
 from pipelines.stages import MODULES, load_stage
 from pipelines.tracked import PROJECT_FILES
 from pipelines.workspace import CHECKPOINTS, FILE_NAMES, pipeline_file
@@ -80,10 +80,26 @@ def test_params_yaml_is_conf_composed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (PROJECT / "params.yaml").read_text(encoding="utf-8") == params_text(compose([]))
 
 
-def test_params_yaml_is_what_dvc_would_write(tmp_path: Path) -> None:
+def _written_by_dvc(folder: Path, overrides: list[str]) -> str:
     from dvc.utils.hydra import compose_and_dump
 
-    written = tmp_path / "params.yaml"
-    compose_and_dump(written, str(PROJECT / "conf"), None, "config", str(tmp_path), [])
-    assert written.read_text(encoding="utf-8") == (PROJECT / "params.yaml").read_text(encoding="utf-8")
-    assert read_params(written)["seed"] == 1
+    compose_and_dump(folder / "params.yaml", str(PROJECT / "conf"), None, "config", str(folder), overrides)
+    return (folder / "params.yaml").read_text(encoding="utf-8")
+
+
+def test_params_yaml_is_what_dvc_would_write(tmp_path: Path) -> None:
+    assert _written_by_dvc(tmp_path, []) == (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    assert read_params(tmp_path / "params.yaml")["seed"] == 1
+
+
+@pytest.mark.parametrize("model", ["lstm", "gru", "transformer"])
+@pytest.mark.parametrize("experiment", sorted(path.stem for path in (PROJECT / "conf" / "experiment").glob("*.yaml")))
+def test_dvc_composes_every_experiment_with_every_model_as_we_do(
+    experiment: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    overrides = [f"experiment={experiment}", f"model={model}"]
+    params = compose(overrides)
+    assert _written_by_dvc(tmp_path, overrides) == params_text(params)
+    assert params["model"]["name"] == model
+    validate_params(params)

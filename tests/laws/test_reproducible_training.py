@@ -11,7 +11,7 @@ import pytest
 from lmlab.data.batches import Batch
 from lmlab.files import file_digest, folder_files
 from lmlab.models import MODELS
-from tests.corpus import encoded_corpus
+from tests.corpus import COPYING, LANGUAGE_MODELING, encoded_corpus
 from tests.laws.imports import PROJECT
 from tests.training.train_tiny import MUON, train_tiny
 
@@ -61,15 +61,19 @@ def _killed_after(step: int, corpus: Path, outputs: Path, changes: dict[str, Any
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "changes"),
+    ("model", "changes", "task"),
     [
-        ("transformer", {"optimizer": MUON}),
-        ("lstm", CARRIED),
+        ("transformer", {"optimizer": MUON}, LANGUAGE_MODELING),
+        ("lstm", CARRIED, LANGUAGE_MODELING),
+        ("transformer", {"optimizer": MUON}, COPYING),
     ],
+    ids=["text", "text with its state carried", "examples"],
 )
 def test_a_training_killed_five_times_ends_with_the_bytes_of_one_that_was_not(
-    model: str, changes: dict[str, Any], corpus: Path, tmp_path: Path
+    model: str, changes: dict[str, Any], task: dict[str, Any], tmp_path: Path
 ) -> None:
+    corpus = tmp_path / "corpus"
+    encoded_corpus(corpus, task=task)
     changes = {"model": model, "log_every_steps": 1, **changes}
     train_tiny(corpus, tmp_path / "undisturbed", **changes)
     outputs = tmp_path / "killed"

@@ -1,23 +1,19 @@
 """What a user can get wrong ends with one line that says what, where and what would be right."""
 
-import importlib
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipelines.command import run_command
-from pipelines.stages import MODULES, stage_command
+from pipelines.stages import stage_command
 from pipelines.workspace import pipeline_file
+from tests.pipelines.conftest import Fails, main_of, one_error
 from tests.pipelines.tiny import SOURCE, TINY, TRANSFORMER, command_of, environment, write_text
 
 UNTRACKED = "runtime.tracking=false"
-Fails = Callable[..., str]
 
 
 @pytest.fixture
@@ -26,40 +22,13 @@ def project(project: Path) -> Path:
     return project
 
 
-@pytest.fixture
-def fails(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Fails]:
-    """Run a command that must fail; the one line that it says."""
-
-    def run(name: str, *arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", [f"pipelines.{name}", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            run_command(_main(name))
-        assert ended.value.code == 2
-        return _one_error(capsys.readouterr().err)
-
-    before = signal.getsignal(signal.SIGTERM)
-    yield run
-    signal.signal(signal.SIGTERM, before)
-
-
-def _main(name: str) -> Callable[[], int]:
-    return (lambda: stage_command(name)) if name in MODULES else importlib.import_module(f"pipelines.{name}").main
-
-
-def _one_error(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.strip()]
-    assert "Traceback" not in said
-    assert [line.startswith("error: ") for line in lines] == [False] * (len(lines) - 1) + [True], said
-    return lines[-1].removeprefix("error: ")
-
-
 def _stage_arguments(project: Path, stage: str) -> list[str]:
     return shlex.split(pipeline_file(project)[stage]["cmd"])[3:]
 
 
 def _composed(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "argv", ["pipelines.compose", *TINY, *TRANSFORMER, UNTRACKED])
-    assert _main("compose")() == 0
+    assert main_of("compose")() == 0
     return project / "params.yaml"
 
 
@@ -208,5 +177,5 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
         ["unshare", "-rm", "sh", "-c", mounted], env=environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 2, done.stderr
-    assert "the disk is full" in _one_error(done.stderr)
+    assert "the disk is full" in one_error(done.stderr)
     assert done.stdout == ""

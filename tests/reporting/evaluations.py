@@ -37,6 +37,7 @@ def details(task: str, metrics: dict, baselines: dict, decoding: dict, **more: o
         "baselines": baselines,
         "compression": None,
         "decoding": decoding,
+        "judged_by": next(iter(metrics)),
         "samples": [],
         "loss_by_position": [],
         "loss_by_length": [],

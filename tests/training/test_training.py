@@ -1,6 +1,7 @@
 """The stage train: schedule, optimizers, budgets, early stop, and what goes wrong."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from lmlab.bundle import build_model, load_bundle
 from lmlab.config import validate
 from lmlab.errors import InputError
 from lmlab.training.checkpoint import FILE_NAME, read_checkpoint, write_checkpoint
-from lmlab.training.learner import nats_per_token
+from lmlab.training.learner import summed_nats
 from lmlab.training.optimizers import Float32Muon, build_optimizers, set_learning_rates
 from lmlab.training.schedule import learning_rate_share
 from lmlab.training.settings import TrainingSettings
@@ -85,13 +86,12 @@ def test_learning_rates_are_shares_of_each_groups_own() -> None:
 
 
 def test_the_loss_leaves_out_what_is_not_a_target() -> None:
-    logits = torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(0))
-    targets = torch.tensor([[1, 2, -100]])
-    by_hand = -(logits.log_softmax(-1)[0, 0, 1] + logits.log_softmax(-1)[0, 1, 2]) / 2
-    torch.testing.assert_close(nats_per_token(logits, targets), by_hand)
-    changed = logits.clone()
-    changed[0, 2] += 100 * torch.arange(5)
-    torch.testing.assert_close(nats_per_token(changed, targets), by_hand)
+    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, context_length=32, path="model").eval()
+    inputs, targets = torch.tensor([[3, 1, 2]]), torch.tensor([[1, 2, -100]])
+    nats = -model(inputs)[0].log_softmax(-1)
+    summed, num_targets, _ = summed_nats(model, inputs, targets, None)
+    torch.testing.assert_close(summed, nats[0, 0, 1] + nats[0, 1, 2])
+    assert num_targets == 2
 
 
 def test_training_learns_and_keeps_its_best_weights(corpus: Path, tmp_path: Path) -> None:
@@ -135,9 +135,14 @@ def test_a_loss_that_is_not_finite_names_the_step_and_leaves_no_bundle(
 ) -> None:
     from lmlab.training import learner
 
-    original = learner.nats_per_token
+    original = learner.summed_nats
     calls = iter(range(100))
-    monkeypatch.setattr(learner, "nats_per_token", lambda *a: original(*a) * (float("nan") if next(calls) > 9 else 1))
+
+    def sometimes_nan(*arguments: Any) -> tuple:
+        summed, *others = original(*arguments)
+        return (summed * (float("nan") if next(calls) > 9 else 1), *others)
+
+    monkeypatch.setattr(learner, "summed_nats", sometimes_nan)
     with pytest.raises(InputError, match=r"training step 6: the loss is nan; lower training\.learning_rate"):
         train_tiny(corpus, tmp_path)
     assert not (tmp_path / "bundle").exists()

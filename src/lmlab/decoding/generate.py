@@ -74,9 +74,9 @@ class _Reader:
             # The context is full: begin anew with its last half.
             self._state, self._start = None, end - max(1, bound // 2)
             self._end = self._start
-        logits, self._state = self._model(tokens[:, self._end : end], self._state)
+        features, self._state = self._model.read(tokens[:, self._end : end], self._state)
         self._end = end
-        return logits[:, -1]
+        return self._model.logits(features[:, -1])
 
 
 def _side_by_side(prompts: Sequence[Sequence[int]], *, length: int, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Prompts in batches of about equal length, and how they are read: each once, in bounded memory."""
+"""Prompts in batches of about equal length, and how they are read: each once."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,9 +7,6 @@ from torch import Tensor
 
 from lmlab.errors import InputError
 from lmlab.models.architectures.language_model import LanguageModel, State
-
-# Logits of a prompt's tokens that are held at once, though only the last are wanted: 128 MB in float32.
-LOGITS_AT_ONCE = 2**25
 
 
 def batches_by_length(prompts: Sequence[Sequence[int]], *, rows: int) -> Iterator[list[int]]:
@@ -24,12 +21,8 @@ def read_prompts(
     model: LanguageModel, tokens: Int[Tensor, "batch time"]
 ) -> tuple[Float[Tensor, "batch vocabulary"], State]:
     """Logits of the token after the last, and the state after it."""
-    chunk = max(1, LOGITS_AT_ONCE // (len(tokens) * model.vocabulary_size))
-    first, *others = tokens.split(chunk, dim=1)
-    logits, state = model(first)
-    for part in others:
-        logits, state = model(part, state)
-    return logits[:, -1], state
+    features, state = model.read(tokens)
+    return model.logits(features[:, -1]), state
 
 
 def check_prompts(model: LanguageModel, prompts: Sequence[Sequence[int]], *, new_tokens: int) -> None:

@@ -41,9 +41,12 @@ def _picture(bundle: Bundle, store: TokenStore, row: int) -> AttentionPicture | 
     prompt_length = int(store.prompt_lengths[row])
     # Position i of the prompt stands at i + 1, behind the separator; the closing separator predicts the first target.
     weights = mean[prompt_length:, 1:prompt_length]
-    text = bundle.tokenizer.token_text
+
+    def shown(tokens: list[int]) -> list[str]:
+        return [bundle.tokenizer.token_text(token).strip() or "␣" for token in tokens]
+
     return AttentionPicture(
         weights,
-        [text(token) for token in record[: prompt_length - 1]],
-        [text(token) for token in record[prompt_length:]],
+        shown(record[: prompt_length - 1]),
+        shown(record[prompt_length:]),
     )

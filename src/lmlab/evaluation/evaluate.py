@@ -19,10 +19,10 @@ from lmlab.evaluation.answering import ANSWERERS
 from lmlab.evaluation.baselines import LIKELIHOOD, Baseline, Likelihoods, likelihood_baselines, text_baselines
 from lmlab.evaluation.breakdown import loss_by_length, loss_by_position
 from lmlab.evaluation.findings import Findings, report_of, write_plots
-from lmlab.evaluation.intervals import estimates, number_runs, resampling_units
-from lmlab.evaluation.metric import Examples, Metric
+from lmlab.evaluation.intervals import Units, estimates, number_runs, resampling_units
+from lmlab.evaluation.metric import Answers, Examples, Metric
 from lmlab.evaluation.metrics import METRICS
-from lmlab.evaluation.samples import generate_samples
+from lmlab.evaluation.samples import Sample, generate_samples
 from lmlab.evaluation.scoring import examples_of, reading_sentence, score_tokens
 from lmlab.evaluation.settings import EvaluationSettings
 from lmlab.files import check_seal, whole_file, write_json
@@ -98,6 +98,15 @@ def _metrics(task: TaskSettings) -> dict[str, Metric]:
     return metrics
 
 
+class _Written(NamedTuple):
+    """What the model and the baselines wrote, and the prompts that they were given, as text."""
+
+    answers: Answers | None
+    baselines: dict[str, Baseline]
+    samples: list[Sample]
+    prompts: list[str]
+
+
 def _measure(
     settings: EvaluateSettings,
     records: Path,
@@ -108,6 +117,7 @@ def _measure(
     likelihoods: Callable[[], Likelihoods],
 ) -> Findings:
     task, evaluation = settings.task, settings.evaluation
+    bootstrap = evaluation.bootstrap
     log.info("scoring %d test records", store.num_records)
     scores = score_tokens(
         bundle.model,
@@ -116,52 +126,62 @@ def _measure(
         separator_id=bundle.tokenizer.separator_id,
         device=next(bundle.model.parameters()).device,
     )
-    examples = examples_of(store, scores)
-    units = resampling_units(store.documents, min_documents=evaluation.bootstrap.min_documents)
-    samples, text_answers = [], {}
-    if task.prompt:
-        references = references_of(records / f"{SPLIT}.parquet", task)
-        log.info("answering %d prompts", store.num_records)
-        answers = answer_split(
-            bundle,
-            store,
-            references,
-            task,
-            labels=labels,
-            batch_rows=evaluation.answer_batch_rows,
-            seed=settings.seed,
-        )
-        examples = examples._replace(answers=answers)
-        text_answers = text_baselines(
-            records, task, metrics, references, units, evaluation.bootstrap, split=SPLIT, labels=labels
-        )
-    else:
-        log.info("generating samples")
-        assert task.decoding.name == "sampling", "the task's settings see to that"
-        samples = generate_samples(bundle, store, evaluation.samples, decoding=task.decoding, seed=settings.seed)
-    bootstrap = evaluation.bootstrap
+    units = resampling_units(store.documents, min_documents=bootstrap.min_documents)
+    written = (
+        _answer(settings, records, bundle, store, metrics, units, labels)
+        if task.prompt
+        else _sample(settings, bundle, store)
+    )
+    examples = examples_of(store, scores)._replace(answers=written.answers)
     found = estimates(metrics, examples, units, num_resamples=bootstrap.num_resamples, seed=bootstrap.seed)
     waited = likelihoods()
-    baselines: dict[str, Baseline] = {**waited.baselines, **text_answers}
     return Findings(
         metrics=metrics,
         estimates=found,
-        baselines=baselines,
+        baselines={**waited.baselines, **written.baselines},
         training_bytes_used=waited.training_bytes_used,
         store=store,
         examples=examples,
         units=units,
         num_documents=number_runs(store.documents)[0],
-        reading=reading_sentence(bundle.model.context_length, evaluation.reading),
+        reading="Every example was read whole."
+        if task.prompt
+        else reading_sentence(bundle.model.context_length, evaluation.reading),
         by_position=[] if task.prompt else loss_by_position(scores, store.offsets, store.documents),
         by_length=loss_by_length(examples, store.documents, num_buckets=evaluation.num_length_buckets),
-        samples=samples,
-        prompts=_decoded_prompts(bundle, store) if task.prompt else [],
+        samples=written.samples,
+        prompts=written.prompts,
     )
 
 
-def _decoded_prompts(bundle: Bundle, store: TokenStore) -> list[str]:
-    return [bundle.tokenizer.decode(store.record(row)[: store.prompt_lengths[row]]) for row in range(store.num_records)]
+def _answer(
+    settings: EvaluateSettings,
+    records: Path,
+    bundle: Bundle,
+    store: TokenStore,
+    metrics: dict[str, Metric],
+    units: Units,
+    labels: list[str],
+) -> _Written:
+    task, evaluation = settings.task, settings.evaluation
+    references = references_of(records / f"{SPLIT}.parquet", task)
+    log.info("answering %d prompts", store.num_records)
+    answers = answer_split(
+        bundle, store, references, task, labels=labels, batch_rows=evaluation.answer_batch_rows, seed=settings.seed
+    )
+    baselines = text_baselines(
+        records, task, metrics, references, units, evaluation.bootstrap, split=SPLIT, labels=labels
+    )
+    prompts = [store.record(row)[: store.prompt_lengths[row]] for row in range(store.num_records)]
+    return _Written(answers, baselines, [], [bundle.tokenizer.decode(prompt) for prompt in prompts])
+
+
+def _sample(settings: EvaluateSettings, bundle: Bundle, store: TokenStore) -> _Written:
+    decoding = settings.task.decoding
+    assert decoding.name == "sampling", "the task's settings see to that"
+    log.info("generating samples")
+    samples = generate_samples(bundle, store, settings.evaluation.samples, decoding=decoding, seed=settings.seed)
+    return _Written(None, {}, samples, [])
 
 
 def _place(model: torch.nn.Module, runtime: RuntimeSettings) -> None:

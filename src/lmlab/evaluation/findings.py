@@ -62,6 +62,11 @@ class Findings(NamedTuple):
         """The metric that a summary shows: the task's first."""
         return next(iter(self.metrics))
 
+    @property
+    def judge(self) -> str:
+        """The metric that tells the best answers from the worst: the first that says something of a single record."""
+        return next((name for name, metric in self.metrics.items() if metric.judges_records), self.headline)
+
 
 def report_of(
     findings: Findings, task: TaskSettings, settings: EvaluationSettings, *, split: str, ids: Sequence[str]
@@ -96,6 +101,7 @@ def report_of(
         "samples": [sample._asdict() for sample in findings.samples],
         "loss_by_position": [loss._asdict() for loss in findings.by_position],
         "loss_by_length": [loss._asdict() for loss in findings.by_length],
+        "judged_by": findings.judge,
         **_answer_details(findings, settings, ids),
     }
     return {**numbers, "details": details}
@@ -176,7 +182,7 @@ def _lengths(findings: Findings, settings: EvaluationSettings) -> list[tuple[str
 def _extremes(
     findings: Findings, answers: Answers, settings: EvaluationSettings, ids: Sequence[str]
 ) -> tuple[list[dict], list[dict]]:
-    metric, examples = next(metric for metric in findings.metrics.values() if metric.judges_records), findings.examples
+    metric, examples = findings.metrics[findings.judge], findings.examples
     scores = record_scores(metric, examples)
     nats_per_token = examples.nats / np.maximum(examples.tokens, 1)
     found = extreme_records(scores, nats_per_token, count=settings.num_extremes, better=metric.better)

@@ -77,6 +77,7 @@ def evaluation_facts(evaluation: dict[str, Any]) -> dict[str, Any]:
         compared = [measure for measure in measures if measure.baselines]
         return {
             "headline": measures[0],
+            "judge": next(one for one in measures if one.name == evaluation["details"]["judged_by"]),
             "measures": measures,
             "compared": compared,
             "baselines": baseline_names(evaluation),

@@ -1,5 +1,6 @@
 """What happens beside the steps: resume checkpoints, the best weights, early stop, the progress bar."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from lmlab.files import whole_file
 from lmlab.training.checkpoint import read_checkpoint, write_checkpoint
 from lmlab.training.learner import Learner
 from lmlab.training.settings import TrainingSettings
+
+log = logging.getLogger("lmlab")
 
 BEST_NAME = "best.safetensors"
 
@@ -80,7 +83,7 @@ class KeepBest(pl.Callback):
 
 
 class Bar(pl.Callback):
-    """A line with steps, loss and tokens a second; only where somebody looks."""
+    """A line with steps, loss and tokens a second where somebody looks, else one line a validation."""
 
     def __init__(self, learner: Learner, settings: TrainingSettings) -> None:
         self._learner, self._settings = learner, settings
@@ -106,6 +109,19 @@ class Bar(pl.Callback):
             best = self._learner.progress.best_bits_per_byte
             self._bar.set_postfix_str(f"loss {self._learner.last_nats:.3f}, best {best:.3f} bits/byte", refresh=False)
             self._bar.update(self._learner.plan.tokens_before(self._learner.progress.step) - self._bar.n)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say how far the training is where no bar does."""
+        if self._bar is not None and self._bar.disable:
+            progress = self._learner.progress
+            log.info(
+                "step %d of %d: %.3f bits per byte on validation, best %.3f at step %d",
+                progress.step,
+                self._settings.num_steps,
+                progress.history[-1]["validation_bits_per_byte"],
+                progress.best_bits_per_byte,
+                progress.best_step,
+            )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the line as it is."""

@@ -131,9 +131,8 @@ class Learner(pl.LightningModule):
         for begin in range(0, len(rows.inputs), size):
             chosen = slice(begin, begin + size)
             before = select_rows(self.carried, chosen) if rows.goes_on and self.carried is not None else None
-            logits, after = self.model(rows.inputs[chosen], before)
-            share = (rows.targets[chosen] != IGNORED).sum() / num_targets
-            loss = nats_per_token(logits, rows.targets[chosen]) * share
+            summed, _, after = summed_nats(self.model, rows.inputs[chosen], rows.targets[chosen], before)
+            loss = summed / num_targets
             self.manual_backward(loss)
             nats += loss.item()
             if self.plan.carries_state:
@@ -163,12 +162,9 @@ class Learner(pl.LightningModule):
     def validation_step(self, rows: Rows, _batch_index: int) -> None:
         """Add the chunk's nats and tokens."""
         state = self._validation_state if rows.goes_on and self.plan.carries_state else None
-        logits, self._validation_state = self.model(rows.inputs, state)
-        summed = functional.cross_entropy(
-            logits.float().flatten(0, 1), rows.targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        summed, num_targets, self._validation_state = summed_nats(self.model, rows.inputs, rows.targets, state)
         self._validation_nats += summed.item()
-        self._validation_tokens += int((rows.targets != IGNORED).sum())
+        self._validation_tokens += num_targets
 
     def on_validation_epoch_end(self) -> None:
         """Divide once, and note whether this is the best so far."""
@@ -190,8 +186,12 @@ class Learner(pl.LightningModule):
             progress.validations_without_best += 1
 
 
-def nats_per_token(
-    logits: Float[Tensor, "batch time vocabulary"], targets: Int[Tensor, "batch time"]
-) -> Float[Tensor, ""]:
-    """Mean loss over the targets that count; lower is better."""
-    return functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+def summed_nats(
+    model: LanguageModel, inputs: Int[Tensor, "batch time"], targets: Int[Tensor, "batch time"], before: State | None
+) -> tuple[Float[Tensor, ""], int, State]:
+    """Summed loss of the targets that count, how many count, and the state after reading."""
+    features, after = model.read(inputs, before)
+    counts = targets != IGNORED
+    # Prompts and padding get no logits, which cost a small model as much as all its layers.
+    logits = model.logits(features[counts])  # (targets, vocabulary)
+    return functional.cross_entropy(logits.float(), targets[counts], reduction="sum"), len(logits), after

@@ -86,33 +86,29 @@ def _open_data(settings: TrainSettings, inputs: TrainInputs) -> _Data:
     check_seal(inputs.tokenizer)
     tokenizer, training = Tokenizer.load(inputs.tokenizer), settings.training
     store, validation_store = (TokenStore.open(inputs.tokens, split) for split in ("train", "validation"))
-    if store.has_prompts:
-        plan: Plan = ExamplePlan(
-            store, batch_tokens=training.tokens_per_step, separator_id=tokenizer.separator_id, seed=settings.seed
-        )
-        validation = validation_examples(
-            validation_store,
-            max_tokens=training.validation_tokens,
-            batch_tokens=training.tokens_per_step,
-            separator_id=tokenizer.separator_id,
-        )
-    else:
-        plan = TextPlan(
-            store,
-            rows=training.batch_rows,
-            time=training.sequence_length,
-            contiguous=training.carry_state,
-            seed=settings.seed,
-        )
-        validation = validation_text(
-            validation_store,
-            max_tokens=training.validation_tokens,
-            lanes=training.batch_rows,
-            time=training.sequence_length,
-            separator_id=tokenizer.separator_id,
-        )
+    batches = _batches_of_examples if store.has_prompts else _batches_of_text
+    plan, validation = batches(
+        store, validation_store, training, separator_id=tokenizer.separator_id, seed=settings.seed
+    )
     context_length = facts["context_length"] or training.sequence_length
     return _Data(tokenizer, facts["source"], plan, validation, store.has_prompts, context_length)
+
+
+def _batches_of_text(
+    store: TokenStore, validation_store: TokenStore, training: TrainingSettings, *, separator_id: int, seed: int
+) -> tuple[Plan, Validation]:
+    rows, time = training.batch_rows, training.sequence_length
+    plan = TextPlan(store, rows=rows, time=time, contiguous=training.carry_state, seed=seed)
+    limit = training.validation_tokens
+    return plan, validation_text(validation_store, max_tokens=limit, lanes=rows, time=time, separator_id=separator_id)
+
+
+def _batches_of_examples(
+    store: TokenStore, validation_store: TokenStore, training: TrainingSettings, *, separator_id: int, seed: int
+) -> tuple[Plan, Validation]:
+    size, limit = training.tokens_per_step, training.validation_tokens
+    plan = ExamplePlan(store, batch_tokens=size, separator_id=separator_id, seed=seed)
+    return plan, validation_examples(validation_store, max_tokens=limit, batch_tokens=size, separator_id=separator_id)
 
 
 def _learner(settings: TrainSettings, data: _Data, run: Run) -> tuple[Learner, str | None]:

@@ -85,8 +85,9 @@ class Tokenizer:
         return text[: offsets[max_tokens - 1][1]] if side == "end" else text[offsets[-max_tokens][0] :]
 
     def token_text(self, token_id: int) -> str:
-        """One token as text, also where it is a part of a character."""
-        return self.inner.id_to_token(token_id) or ""
+        """One token as text; "…" for a part of a character."""
+        text = self.inner.decode([token_id], skip_special_tokens=False)
+        return "…" if "\ufffd" in text else text
 
 
 def train_tokenizer(settings: object, texts: Iterator[str]) -> Tokenizer:

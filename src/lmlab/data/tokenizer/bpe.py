@@ -19,6 +19,8 @@ class BpeSettings(WatchedSettings):
     """Tokens at most; 256 bytes and the separator at least."""
     min_frequency: PositiveInt
     """How often a pair must occur to be merged."""
+    split_digits: bool
+    """Whether each digit is a token of its own, so that numbers can be copied digit by digit."""
 
 
 @TOKENIZERS.register(BpeSettings)
@@ -27,7 +29,9 @@ def build(settings: BpeSettings, texts: Iterator[str]) -> "tokenizers.Tokenizer"
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, words]) if settings.split_digits else words
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocabulary_size,

@@ -21,6 +21,17 @@ class LanguageModel(nn.Module):
         self, tokens: Int[Tensor, "batch time"], state: State | None = None
     ) -> tuple[Float[Tensor, "batch time vocabulary"], State]:
         """Logits of the token after each of these, and the state after the last; None is the empty state."""
+        features, after = self.read(tokens, state)
+        return self.logits(features), after
+
+    def read(
+        self, tokens: Int[Tensor, "batch time"], state: State | None = None
+    ) -> tuple[Float[Tensor, "batch time features"], State]:
+        """What the logits are made of, and the state: for callers that want the logits of a few positions only."""
+        raise NotImplementedError
+
+    def logits(self, features: Float[Tensor, "*positions features"]) -> Float[Tensor, "*positions vocabulary"]:
+        """The logits of the token after each position that was read."""
         raise NotImplementedError
 
     def attention(self, tokens: Int[Tensor, "batch time"]) -> list[Float[Tensor, "batch heads time time"]]:

@@ -72,17 +72,19 @@ class RecurrentLanguageModel(LanguageModel):
                 # A forget gate that starts open carries gradients over long spans (Jozefowicz et al. 2015).
                 parameter.data[self.cell.hidden_size : 2 * self.cell.hidden_size] = 1.0
 
-    def forward(
+    def read(
         self, tokens: Int[Tensor, "batch time"], state: State | None = None
-    ) -> tuple[Float[Tensor, "batch time vocabulary"], State]:
-        """Logits of the token after each of these, and the state after the last."""
+    ) -> tuple[Float[Tensor, "batch time features"], State]:
+        """The outputs brought to the embedding's width, and the state after the last token."""
         embedded = self.dropout(self.embedding(tokens))  # (batch, time, embedding)
         outputs, cell_state, past = self._run_cell(embedded, state)
         if self.past_attention is not None:
             outputs, past = self.past_attention(outputs, past)
-        features = self.to_embedding(self.dropout(outputs))  # (batch, time, embedding)
-        logits = functional.linear(features, self.embedding.weight, self.output_bias)  # (batch, time, vocabulary)
-        return logits, (*cell_state, *past)
+        return self.to_embedding(self.dropout(outputs)), (*cell_state, *past)
+
+    def logits(self, features: Float[Tensor, "*positions features"]) -> Float[Tensor, "*positions vocabulary"]:
+        """By the embedding's own matrix, and a bias."""
+        return functional.linear(features, self.embedding.weight, self.output_bias)
 
     def attention(self, tokens: Int[Tensor, "batch time"]) -> list[Float[Tensor, "batch heads time time"]]:
         """One layer with one head, or none."""

@@ -65,10 +65,10 @@ class TransformerLanguageModel(LanguageModel):
                 nn.init.zeros_(module.feed_forward.down.weight)
         nn.init.normal_(self.embedding.weight, std=0.02)
 
-    def forward(
+    def read(
         self, tokens: Int[Tensor, "batch time"], state: State | None = None
-    ) -> tuple[Float[Tensor, "batch time vocabulary"], State]:
-        """Logits of the token after each of these, and the state after the last.
+    ) -> tuple[Float[Tensor, "batch time features"], State]:
+        """The normed stream of the last block, and the state after the last token.
 
         Raises: ValueError if the state and the tokens together are longer than context_length.
         """
@@ -83,7 +83,11 @@ class TransformerLanguageModel(LanguageModel):
             memory = None if state is None else (state[2 * index], state[2 * index + 1])
             hidden, keys, values = block(hidden, rotation, memory)
             after += [keys, values]
-        return functional.linear(self.norm(hidden), self.embedding.weight), tuple(after)
+        return self.norm(hidden), tuple(after)
+
+    def logits(self, features: Float[Tensor, "*positions features"]) -> Float[Tensor, "*positions vocabulary"]:
+        """By the embedding's own matrix."""
+        return functional.linear(features, self.embedding.weight)
 
     def attention(self, tokens: Int[Tensor, "batch time"]) -> list[Float[Tensor, "batch heads time time"]]:
         """One for each block."""
