@@ -21,7 +21,7 @@ PROMPTS = [[3, 1, 4], [1], [5, 9, 2, 6, 5, 3], [8, 9], [7, 9, 3], [2, 3, 8, 4, 6
 def naive(
     model: LanguageModel, prompt: list[int], *, beams: int, num_best: int, max_new_tokens: int, length_penalty: float
 ) -> list[Hypothesis]:
-    """The definition of beam_search, word by word: one prompt, all continuations, no early end by a bound."""
+    """The definition of beam_search, word by word: one prompt, all continuations."""
 
     def score(nats: float, length: int) -> float:
         return nats / ((5 + length) / 6) ** length_penalty
@@ -40,9 +40,10 @@ def naive(
             elif length == max_new_tokens:
                 finished.append(Hypothesis(tokens, nats, score(nats, length)))
         live = [one for one in continuations if one[0][-1] != STOP][:beams]
-        if len(finished) >= beams:
+        finished.sort(key=lambda hypothesis: -hypothesis.score)
+        if len(finished) >= beams and live and score(live[0][1], length) <= finished[beams - 1].score:
             break
-    return sorted(finished, key=lambda hypothesis: -hypothesis.score)[:num_best]
+    return finished[:num_best]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -184,6 +185,16 @@ def test_the_prompt_is_read_once_and_in_one_row() -> None:
     )
     # Both to the shorter prompt's end; one row that reads on beside two that search; then the other's two.
     assert model.reads == [(2, 3), (3, 1), (1, 1), (2, 1)]
+
+
+def test_a_sure_model_is_not_cut_short_by_hopeless_answers_that_finish_first() -> None:
+    # Each step leaves 2 % for stopping: two answers have finished long before the right one does.
+    model = TableModel(
+        [[0.02, 0.96, 0.01, 0.01], [0.02, 0.01, 0.96, 0.01], [0.02, 0.01, 0.01, 0.96], [0.97, 0.01, 0.01, 0.01]]
+    )
+    for penalty in (0.0, 0.6, 1.0):
+        [(tokens, share, _)] = _search(model, beams=2, num_best=1, max_new_tokens=9, penalty=penalty)
+        assert (tokens, share) == ([1, 2, 3], round(0.96**3 * 0.97, 6))
 
 
 def test_a_search_ends_as_soon_as_nothing_can_overtake_the_best() -> None:

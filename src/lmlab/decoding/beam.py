@@ -53,10 +53,6 @@ class _Rules(NamedTuple):
     def score(self, log_likelihood: float, *, length: int) -> float:
         return log_likelihood / ((5 + length) / 6) ** self.length_penalty
 
-    def best_reachable(self, log_likelihood: float) -> float:
-        """No continuation scores more: it adds nats below 0, and the longest answer divides by the most."""
-        return self.score(log_likelihood, length=self.max_new_tokens)
-
 
 @dataclass
 class _Search:
@@ -80,16 +76,21 @@ class _Search:
             elif rank < rules.beams:
                 tokens = parents[row] if stops else [*parents[row], token]
                 self.finished.append(Hypothesis(tokens, log_likelihood, rules.score(log_likelihood, length=length)))
-        if len(self.finished) >= rules.beams or self._is_decided(rules):
+        if self._is_decided(rules, length=length):
             self.live = []
 
-    def _is_decided(self, rules: _Rules) -> bool:
-        if not self.live or len(self.finished) < rules.num_best:
+    def _is_decided(self, rules: _Rules, *, length: int) -> bool:
+        if not self.live:
             return False
-        return rules.best_reachable(self.live[0].log_likelihood) <= self.best(rules)[-1].score
+        # No continuation scores more than the first: it adds nats below 0, and the longest answer divides by the most.
+        return any(
+            len(self.finished) >= count
+            and rules.score(self.live[0].log_likelihood, length=final_length) <= self.best(count)[-1].score
+            for count, final_length in ((rules.num_best, rules.max_new_tokens), (rules.beams, length))
+        )
 
-    def best(self, rules: _Rules) -> list[Hypothesis]:
-        return sorted(self.finished, key=lambda hypothesis: -hypothesis.score)[: rules.num_best]
+    def best(self, count: int) -> list[Hypothesis]:
+        return sorted(self.finished, key=lambda hypothesis: -hypothesis.score)[:count]
 
 
 @torch.inference_mode()
@@ -108,10 +109,11 @@ def beam_search(
 
     From one live hypothesis without tokens, each step ranks all continuations of the live hypotheses by one token,
     by log likelihood. Those among the best `beams` that end in the stop token finish; of those that do not, the
-    best `beams` are the next live ones. At max_new_tokens the best `beams` finish as they are, stopped or not. The
-    search ends when `beams` hypotheses or more have finished, or where no live one can come among the
-    `num_best` any more. They are ranked by log likelihood / ((5 + length) / 6) ** length_penalty, where length counts
-    the stop token; of equals the one that finished first. One beam is greedy decoding.
+    best `beams` are the next live ones. At max_new_tokens the best `beams` finish as they are, stopped or not. They are
+    ranked by log likelihood / ((5 + length) / 6) ** length_penalty, where length counts the stop token; of equals the
+    one that finished first. The search ends when `beams` have finished that score at least what the best live one
+    would, could it stop for free (counting finished ones alone would end the search of a sure model with a handful of
+    hopeless short answers), or where no live one can come among the `num_best` any more. One beam is greedy decoding.
 
     Rows of prompts and hypotheses that are read side by side are at most batch_rows (or `beams`, if that is more).
     An answer depends on its prompt alone, not on its neighbours.
@@ -127,7 +129,7 @@ def beam_search(
         searches = [_Search(prompts[number], [_Live([], 0.0, row)], []) for row, number in enumerate(batch)]
         _run(model, searches, rules)
         for number, search in zip(batch, searches, strict=True):
-            found[number] = search.best(rules)
+            found[number] = search.best(num_best)
     return found
 
 
