@@ -17,15 +17,15 @@ from pipelines.settings import SECTIONS, validate_params
 CONF = Path("conf")
 
 
-def compose(overrides: Sequence[str]) -> dict[str, Any]:
+def compose(overrides: Sequence[str], *, conf: Path = CONF) -> dict[str, Any]:
     """conf/ composed with these Hydra overrides, as plain values.
 
     Raises: InputError that names the override that does not fit and the nearest right one.
     """
     from hydra import initialize_config_dir
 
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        _check_overrides(overrides)
+    with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+        _check_overrides(overrides, conf)
         return _hydra_compose(overrides, resolve=True)
 
 
@@ -37,13 +37,36 @@ def compose_base(overrides: Sequence[str]) -> dict[str, Any]:
     from hydra import initialize_config_dir
 
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        parsed = _check_overrides(overrides)
+        parsed = _check_overrides(overrides, CONF)
     return compose(
         [str(one.input_line) for one in parsed if not one.is_sweep_override() and not one.is_hydra_override()]
     )
 
 
-def _check_overrides(overrides: Sequence[str]) -> list[Any]:
+def compose_jobs(overrides: Sequence[str]) -> list[tuple[list[str], dict[str, Any]]]:
+    """The jobs of a sweep in Hydra's order: the overrides of each, and conf/ composed with them.
+
+    Raises: as `compose`, for every override.
+    """
+    from hydra import initialize_config_dir
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        parsed = [one for one in _check_overrides(overrides, CONF) if not one.is_hydra_override()]
+        [jobs] = BasicSweeper.split_arguments(parsed, None)
+        return [(job, _hydra_compose(job, resolve=True)) for job in jobs]
+
+
+def common_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
+    """The overrides that name one value, as they were given and as Hydra's sweeper hands them to each job."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    single = [one for one in OverridesParser.create().parse_overrides(list(overrides)) if not one.is_sweep_override()]
+    given = [str(one.input_line) for one in single]
+    return tuple(given + [f"{one.get_key_element()}={one.get_value_element_as_str()}" for one in single])
+
+
+def _check_overrides(overrides: Sequence[str], conf: Path) -> list[Any]:
     """The parsed overrides; raises InputError for a key or choice that conf/ lacks. Inside a Hydra initialization."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -52,11 +75,11 @@ def _check_overrides(overrides: Sequence[str]) -> list[Any]:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         raise InputError(f"{str(error).splitlines()[0]}: write overrides as key=value") from None
-    groups = {path.relative_to(CONF).as_posix() for path in CONF.rglob("*") if path.is_dir()}
+    groups = {path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()}
     own = [one for one in parsed if not one.is_add() and not one.key_or_group.startswith("hydra")]
     for one in own:
         if one.key_or_group in groups:
-            _check_choice(one)
+            _check_choice(one, conf)
     chosen = [str(one.input_line) for one in own if one.key_or_group in groups and not one.is_sweep_override()]
     known = _keys(_hydra_compose(chosen, resolve=False))
     for one in own:
@@ -79,9 +102,9 @@ def _hydra_compose(overrides: Sequence[str], *, resolve: bool) -> dict[str, Any]
         raise InputError(f"conf/ cannot be composed{with_overrides}: {error}") from None
 
 
-def _check_choice(override: Any) -> None:
+def _check_choice(override: Any, conf: Path) -> None:
     group, value = override.key_or_group, override.value()
-    choices = {path.stem for path in (CONF / group).glob("*.yaml")}
+    choices = {path.stem for path in (conf / group).glob("*.yaml")}
     names = override.sweep_string_iterator() if override.is_sweep_override() else [value]
     for name in names:
         if name is not None and str(name) not in choices:
@@ -107,18 +130,23 @@ def params_text(params: dict[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(params))
 
 
+def write_params(params: dict[str, Any]) -> bool:
+    """Write params.yaml in the working folder once the settings are checked; whether that changed it."""
+    validate_params(params)
+    text, path = params_text(params), Path("params.yaml")
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return True
+
+
 def main() -> int:
     """Write params.yaml in the working folder."""
     parser = parser_of("compose", __doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, such as model=lstm")
-    params = compose(parser.options().overrides)
-    validate_params(params)
-    text = params_text(params)
-    path = Path("params.yaml")
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        with whole_file(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-        print(f"wrote {path}", file=sys.stderr)
+    if write_params(compose(parser.options().overrides)):
+        print("wrote params.yaml", file=sys.stderr)
     return 0
 
 

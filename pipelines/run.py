@@ -5,153 +5,110 @@ Examples:
   python -m pipelines.run experiment=translation_phrases
   python -m pipelines.run source=files source.path=my.txt tokenizer=characters
   python -m pipelines.run -m model=lstm,gru,transformer seed=1,2
+  python -m pipelines.run -m model=lstm,gru hydra/launcher=joblib
+  python -m pipelines.run -m hydra/sweeper=optuna 'training.learning_rate=tag(log, interval(1e-3, 1e-1))'
+
+A sweep started again leaves out what has finished and goes on with what was interrupted.
+  --dry-run       only say what would be run and what would be left out
+  --retry-failed  run the jobs again that failed in an earlier try
 """
 
-import logging
 import sys
-import traceback
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from lmlab.data.sources import SOURCES
-from lmlab.errors import InputError
-from lmlab.run import Run
-from pipelines.command import INPUT_ERROR_CODE, check_options, is_users, report_error, run_command
-from pipelines.compose import CONF, compose_base
-from pipelines.settings import validate_params
-from pipelines.stages import MODULES, load_stage
-from pipelines.tracked import run_files, run_identity, run_name
-from pipelines.workspace import CHECKPOINTS, FILE_NAMES, checkpoints_folder, stage_fingerprints, stage_folder
-
-log = logging.getLogger("lmlab")
+from lmlab.run import Outcome
+from pipelines.command import INPUT_ERROR_CODE, check_options, run_command
+from pipelines.compose import CONF, common_overrides, compose, compose_base, compose_jobs
+from pipelines.in_process import run_pipeline, stages_text
+from pipelines.sweep import (
+    Sweep,
+    job_of,
+    plan_text,
+    say_failure,
+    say_results,
+    sweep_fingerprint,
+    sweep_folder,
+    tracked_sweep,
+    unfinished_jobs,
+)
+from pipelines.tracked import run_name
 
 SWEEP_OPTIONS = {"-m", "--multirun"}
 HELP_OPTIONS = {"-h", "--help"}
-
-
-def run_pipeline(params: Mapping[str, Any], project: Path, *, name: str, parent: str | None) -> dict[str, Path]:
-    """Run every stage that work/ does not hold yet, tracked as one run; the paths of all outputs."""
-    try:
-        settings = validate_params(params)
-        source_digest = SOURCES.get(params["source"]["name"]).build(settings["source"]).digest()
-    except (InputError, OSError) as error:
-        if parent:
-            _track_refused(error, params, project, name=name, parent=parent)
-        raise
-    fingerprints = stage_fingerprints(project, params, source_digest)
-    if not settings["runtime"].tracking:
-        return run_stages(settings, project, fingerprints, Run())
-    from lmlab.tracking.fill import fill
-    from lmlab.tracking.run import tracked_run
-
-    identity = run_identity(project, params, source_digest, name=name, parent=parent)
-    with tracked_run(project, identity) as run:
-        paths = run_stages(settings, project, fingerprints, run)
-        fill(run, run_files(paths))
-    return paths
-
-
-def _track_refused(error: Exception, params: Mapping[str, Any], project: Path, *, name: str, parent: str) -> None:
-    """Leave a job whose settings or source were refused as a FAILED child of its sweep."""
-    from lmlab.tracking.run import tracked_run
-    from pipelines.tracked import refused_identity
-
-    with suppress(type(error)), tracked_run(project, refused_identity(params, name=name, parent=parent)):
-        raise error
-
-
-def run_stages(
-    settings: Mapping[str, Any], project: Path, fingerprints: Mapping[str, str], run: Run
-) -> dict[str, Path]:
-    """Run the stages whose folders in work/ are not complete; the paths of all outputs by name."""
-    paths: dict[str, Path] = {CHECKPOINTS: checkpoints_folder(project, fingerprints)}
-    for name in MODULES:
-        stage = load_stage(name)
-        folder = stage_folder(project, name, fingerprints[name])
-        outputs = stage.outputs._fields  # type: ignore[attr-defined]
-        paths |= {output: folder / FILE_NAMES[output] for output in outputs if output not in paths}
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            done = folder / "done"
-            if done.exists() and all(paths[output].exists() for output in outputs if output != CHECKPOINTS):
-                log.info("stage %s: already in %s", name, folder.relative_to(project))
-            else:
-                stage.call(settings, paths, run)
-                done.touch()
-    return paths
-
-
-def run_job(params: Mapping[str, Any], *, name: str, parent: str | None) -> None:
-    """Run one pipeline and say where its results are."""
-    from lmlab.files import read_json
-    from lmlab.reporting.summary import render_summary
-
-    paths = run_pipeline(params, Path.cwd(), name=name, parent=parent)
-    print(f"\n{name}\n{render_summary(read_json(paths['evaluation']))}")
-    print(f"model: {paths['export'].relative_to(Path.cwd())}\nreport: {paths['html'].relative_to(Path.cwd())}")
+DRY_RUN, RETRY_FAILED = "--dry-run", "--retry-failed"
 
 
 def main() -> int:
     """Compose, and run once or once for each job of a sweep; 2 if a run failed."""
     arguments = sys.argv[1:]
-    check_options(arguments, SWEEP_OPTIONS | HELP_OPTIONS)
+    check_options(arguments, SWEEP_OPTIONS | HELP_OPTIONS | {DRY_RUN, RETRY_FAILED})
     if HELP_OPTIONS & set(arguments):
         print(__doc__)
         return 0
     overrides = [argument for argument in arguments if not argument.startswith("-")]
-    base = compose_base(overrides)
     if SWEEP_OPTIONS & set(arguments):
-        return _sweep(overrides, base)
-    return INPUT_ERROR_CODE if _hydra_jobs(parent=None) else 0
+        return _run_sweep(overrides, dry_run=DRY_RUN in arguments, retries_failed=RETRY_FAILED in arguments)
+    params = compose(overrides)
+    if DRY_RUN in arguments:
+        print(stages_text(params, Path.cwd()))
+        return 0
+    return _run_once(params)
 
 
-def _sweep(overrides: list[str], base: Mapping[str, Any]) -> int:
-    """Run every job under one parent run, which ends in its true state."""
-    from pipelines.tracked import tracked_sweep
+def _run_once(params: Mapping[str, Any]) -> int:
+    name, project = run_name(params), Path.cwd()
+    try:
+        say_results(name, run_pipeline(params, project, name=name, parent=None), project)
+    except Exception as error:
+        say_failure(error)
+        return INPUT_ERROR_CODE
+    return 0
 
-    with tracked_sweep(Path.cwd(), overrides, base) as sweep:
-        sweep.failed += _hydra_jobs(parent=sweep.run_id)
-    if sweep.failed:
-        print(f"error: {len(sweep.failed)} of the sweep's jobs failed: {'; '.join(sweep.failed)}", file=sys.stderr)
-    return INPUT_ERROR_CODE if sweep.failed else 0
+
+def _run_sweep(overrides: list[str], *, dry_run: bool, retries_failed: bool) -> int:
+    """Say what there is to do, and do it under one parent run, which ends in its true state."""
+    base, project = compose_base(overrides), Path.cwd()
+    fingerprint = sweep_fingerprint(overrides, base)
+    sweep = Sweep(project, sweep_folder(project, fingerprint), None, common_overrides(overrides), retries_failed)
+    # What a search will ask is not known before; its sweeper says how far it is.
+    is_search = any(one.startswith("hydra/sweeper=") for one in overrides)
+    jobs = [] if is_search else [job_of(sweep, own, params) for own, params in compose_jobs(overrides)]
+    if dry_run and not is_search:
+        print(plan_text(sweep, jobs))
+        return 0
+    if dry_run:
+        _hydra_sweep(sweep, [*overrides, "hydra.sweeper.dry_run=true"])
+        return 0
+    with tracked_sweep(sweep, overrides, base, fingerprint) as tracked:
+        if jobs:
+            print(plan_text(tracked.sweep, jobs), flush=True)
+        _hydra_sweep(tracked.sweep, overrides)
+        tracked.unfinished = unfinished_jobs(tracked.sweep, jobs)
+    if tracked.unfinished:
+        print(
+            f"error: {len(tracked.unfinished)} of the sweep's jobs did not finish: {'; '.join(tracked.unfinished)}",
+            file=sys.stderr,
+        )
+    return INPUT_ERROR_CODE if tracked.unfinished else 0
 
 
-def _hydra_jobs(*, parent: str | None) -> list[str]:
-    """Let Hydra compose and call each job; the names of those that failed."""
+def _hydra_sweep(sweep: Sweep, overrides: Sequence[str]) -> None:
+    """Let Hydra's sweeper and launcher run the jobs."""
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-    from omegaconf import DictConfig, OmegaConf
-
-    failed: list[str] = []
+    from omegaconf import DictConfig
 
     @hydra.main(config_path=str(CONF.resolve()), config_name="config", version_base="1.3")
-    def job(config: DictConfig) -> None:
-        params: Any = OmegaConf.to_container(config, resolve=True)
-        is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-        # What the jobs have in common stands on the command line as it is, and tells none from another.
-        own = [one for one in HydraConfig.get().overrides.task if one not in sys.argv]
-        name = ",".join(own) if is_sweep and own else run_name(params)
-        try:
-            run_job(params, name=name, parent=parent)
-        except Exception as error:
-            # Hydra would end the sweep here, and print its own frames.
-            failed.append(name)
-            _say_failure(error)
+    def job(config: DictConfig) -> Outcome:
+        # Launchers send this function to other processes: it holds nothing but the sweep.
+        from pipelines.sweep import run_hydra_job
 
+        return run_hydra_job(sweep, config)
+
+    folder = sweep.folder.relative_to(sweep.project).as_posix()
+    sys.argv = [sys.argv[0], "--multirun", *overrides, f"hydra.sweep.dir={folder}"]
     job()
-    return failed
-
-
-def _say_failure(error: Exception) -> None:
-    if is_users(error):
-        report_error(error)
-    else:
-        traceback.print_exception(error)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from lmlab.files import SEAL_NAME, read_json
 from lmlab.run import Run
 from pipelines.command import CommandParser
 from pipelines.settings import validate_params
-from pipelines.workspace import CHECKPOINTS, checkpoints_folder, pipeline_file, stage_fingerprints
+from pipelines.workspace import CHECKPOINTS, checkpoints_folder, pipeline_file, stage_fingerprints, work_folder
 
 log = logging.getLogger("lmlab")
 
@@ -72,7 +72,9 @@ def stage_command(name: str) -> int:
     if CHECKPOINTS in stage.path_names():
         source_digest = read_json(paths["tokens"] / SEAL_NAME)["source"]
         project = Path.cwd()
-        paths[CHECKPOINTS] = checkpoints_folder(project, stage_fingerprints(project, params, source_digest))
+        paths[CHECKPOINTS] = checkpoints_folder(
+            work_folder(project), stage_fingerprints(project, params, source_digest)
+        )
     if name in TRACKED_STAGES and settings["runtime"].tracking:
         run_tracked_stage(stage, params, settings, paths)
     else:

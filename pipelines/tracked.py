@@ -1,8 +1,6 @@
 """Stages as parts of a run in MLflow: found by its fingerprint, whichever process the stage runs in."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +8,7 @@ from lmlab.files import SEAL_NAME, read_json
 from lmlab.text import digest_of
 from lmlab.tracking.fill import RunFiles, fill
 from lmlab.tracking.identity import RunIdentity
-from lmlab.tracking.run import state_after, tracked_run
-from lmlab.tracking.sweep import close_sweep, open_sweep
+from lmlab.tracking.run import tracked_run
 from pipelines.settings import tracked
 from pipelines.stages import Stage
 from pipelines.workspace import run_fingerprint, stage_fingerprints
@@ -71,29 +68,3 @@ def run_tracked_stage(
         written = {name: path for name, path in paths.items() if name in stage.outputs._fields}  # type: ignore[attr-defined]
         inputs = {name: project / PROJECT_FILES[name] for name in ("records", "tokens", "cleaning", "encoding")}
         fill(run, run_files({**inputs, **written}))
-
-
-@dataclass
-class Sweep:
-    """A parent run, without an id where no store takes it, and the names of its failed jobs."""
-
-    run_id: str | None
-    failed: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def tracked_sweep(project: Path, overrides: Sequence[str], base: Mapping[str, Any]) -> Iterator[Sweep]:
-    """The sweep's parent run while the block works; FINISHED, FAILED or KILLED after it."""
-    if not base["runtime"]["tracking"]:
-        yield Sweep(None)
-        return
-    name = "sweep " + " ".join(overrides)
-    fingerprint = digest_of([sorted(overrides), tracked(base)])
-    sweep = Sweep(open_sweep(project, name=name, fingerprint=fingerprint, settings={"overrides": " ".join(overrides)}))
-    try:
-        yield sweep
-    except BaseException as error:
-        close_sweep(project, sweep.run_id, state=state_after(error), summary={})
-        raise
-    summary = {"failed_jobs": len(sweep.failed), "failed": sweep.failed}
-    close_sweep(project, sweep.run_id, state="FAILED" if sweep.failed else "FINISHED", summary=summary)

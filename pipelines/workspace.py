@@ -85,11 +85,16 @@ def run_fingerprint(fingerprints: Mapping[str, str]) -> str:
     return fingerprints["export"]
 
 
-def stage_folder(project: Path, name: str, fingerprint: str) -> Path:
+def work_folder(project: Path) -> Path:
+    """Where the stages of `pipelines.run` write, and all keep what is not for keeping."""
+    return project / "work"
+
+
+def stage_folder(work: Path, name: str, fingerprint: str) -> Path:
     """Where the stage with this fingerprint writes."""
-    return project / "work" / f"{name}-{fingerprint[:SHORT]}"
+    return work / f"{name}-{fingerprint[:SHORT]}"
 
 
-def checkpoints_folder(project: Path, fingerprints: Mapping[str, str]) -> Path:
+def checkpoints_folder(work: Path, fingerprints: Mapping[str, str]) -> Path:
     """Where a training keeps its resume checkpoints: outside DVC's outputs, which DVC deletes before a stage."""
-    return project / "work" / f"{CHECKPOINTS}-{fingerprints['train'][:SHORT]}"
+    return work / f"{CHECKPOINTS}-{fingerprints['train'][:SHORT]}"

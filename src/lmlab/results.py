@@ -16,6 +16,15 @@ BASELINE_NAMES = {
 }
 
 
+def flat_numbers(report: Mapping[str, object]) -> dict[str, float]:
+    """The report's numbers at top level."""
+    return {
+        key: float(value)
+        for key, value in report.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
 class Score(NamedTuple):
     """A value with its 95 % interval; bounds are None where there is none."""
 

@@ -1,6 +1,7 @@
-"""What a stage may tell of itself while it runs. This run forgets; lmlab.tracking has one that MLflow shows."""
+"""What a stage may tell of itself while it runs, and how a run ended. lmlab.tracking has a run that MLflow shows."""
 
 from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 
 class Run:
@@ -8,3 +9,17 @@ class Run:
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Add a point to each metric's curve at this optimizer step."""
+
+
+class PrunedError(Exception):
+    """A search holds the run to be hopeless: it ends early, and nothing is wrong with it."""
+
+
+class Outcome(NamedTuple):
+    """How a job of a sweep ended."""
+
+    state: Literal["FINISHED", "FAILED", "PRUNED"]
+    metrics: Mapping[str, float]
+    """The numbers of its reports by name, such as validation_bits_per_byte; empty unless it finished."""
+    error: str | None
+    """What went wrong, in one line, if it failed."""

@@ -8,7 +8,7 @@ import pytest
 from lmlab.files import file_digest, folder_files
 from lmlab.run import Run
 from pipelines.compose import compose
-from pipelines.run import run_stages
+from pipelines.in_process import run_stages
 from pipelines.settings import validate_params
 from pipelines.workspace import stage_fingerprints
 from tests.corpus import sentences
@@ -34,7 +34,7 @@ TINY = [
 
 def _digests(project: Path, params: dict[str, Any]) -> dict[str, str]:
     fingerprints = stage_fingerprints(project, params, "made up")
-    run_stages(validate_params(params), project, fingerprints, Run())
+    run_stages(validate_params(params), project / "work", fingerprints, Run())
     work = project / "work"
     # Locks are no outputs.
     return {

@@ -9,7 +9,7 @@ import pytest
 
 from lmlab.files import check_seal, read_json
 from pipelines.compose import compose
-from pipelines.run import run_pipeline
+from pipelines.in_process import run_pipeline
 from tests.corpus import texts
 from tests.laws.imports import PROJECT
 

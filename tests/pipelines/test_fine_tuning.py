@@ -7,7 +7,7 @@ import pytest
 from lmlab.files import file_digest, read_json
 from lmlab.tracking import open_store
 from pipelines.compose import compose
-from pipelines.run import run_pipeline
+from pipelines.in_process import run_pipeline
 from tests.pipelines.tiny import SOURCE, TINY, TRANSFORMER, write_text
 
 pytestmark = pytest.mark.slow

@@ -89,7 +89,10 @@ def test_a_sweep_with_a_bad_job_names_it_and_finishes_the_others(project: Path) 
     done = run_command(project, "run", "-m", rates, *TINY, *TRANSFORMER)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == "error: 1 of the sweep's jobs failed: training.learning_rate=-1"
+    assert (
+        done.stderr.splitlines()[-1]
+        == "error: 1 of the sweep's jobs did not finish: training.learning_rate=-1 (failed)"
+    )
     [parent], children = _parents_and_children(project)
     assert parent.info.status == "FAILED"
     states = {child.info.run_name: child.info.status for child in children}

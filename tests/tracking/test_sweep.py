@@ -16,7 +16,7 @@ def test_a_sweep_is_a_parent_whose_jobs_are_children(project: Path) -> None:
     for model in ("lstm", "gru"):
         with tracked_run(project, _job(model, parent=parent)):
             pass
-    close_sweep(project, parent, state="FINISHED", summary={"jobs": 2, "failed": 0})
+    close_sweep(project, parent, state="FINISHED", summary={"jobs": 2, "failed": 0}, folder=None)
     store = open_store(project)
     assert parent is not None
     found = store.client.get_run(parent)
@@ -48,7 +48,7 @@ def test_a_sweep_started_again_goes_on_in_its_run_with_its_children(project: Pat
         with tracked_run(project, _job("lstm", parent=parent)) as run:
             assert isinstance(run, MlflowRun)
             ids.append((parent, run.run_id))
-        close_sweep(project, parent, state="KILLED", summary={})
+        close_sweep(project, parent, state="KILLED", summary={}, folder=None)
     assert ids[0] == ids[1]
     assert open_sweep(project, name="models", fingerprint="s2", settings=OVERRIDES) != ids[0][0]
 
@@ -58,5 +58,5 @@ def test_a_sweep_without_a_store_warns_and_goes_on(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     assert open_sweep(project, name="models", fingerprint="s1", settings=OVERRIDES) is None
-    close_sweep(project, None, state="FINISHED", summary={})
+    close_sweep(project, None, state="FINISHED", summary={}, folder=None)
     assert len(caplog.records) == 1

@@ -6,26 +6,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from lmlab.bundle import Bundle, load_bundle
 from lmlab.data.store import TokenStore
 from lmlab.data.task import TaskSettings
+from lmlab.data.tokenizer import FILE_NAME as TOKENIZER_NAME
 from lmlab.errors import InputError
 from lmlab.evaluation.answered import answer_split, references_of
 from lmlab.evaluation.answering import ANSWERERS
 from lmlab.evaluation.baselines import LIKELIHOOD, Baseline, Likelihoods, likelihood_baselines, text_baselines
 from lmlab.evaluation.breakdown import loss_by_length, loss_by_position
-from lmlab.evaluation.findings import Findings, report_of, write_plots
+from lmlab.evaluation.findings import Findings, MeasuredOn, report_of, write_plots
 from lmlab.evaluation.intervals import Units, estimates, number_runs, resampling_units
-from lmlab.evaluation.metric import Answers, Examples, Metric
+from lmlab.evaluation.metric import Answers, Metric
 from lmlab.evaluation.metrics import METRICS
+from lmlab.evaluation.predictions import Predictions, write_predictions
 from lmlab.evaluation.samples import Sample, generate_samples
 from lmlab.evaluation.scoring import examples_of, reading_sentence, score_tokens
 from lmlab.evaluation.settings import EvaluationSettings
-from lmlab.files import check_seal, whole_file, write_json
+from lmlab.files import check_seal, file_digest, write_json
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
 
@@ -63,7 +64,7 @@ def evaluate(settings: EvaluateSettings, inputs: EvaluateInputs, outputs: Evalua
     """Write the report, the predictions and the plots, and return the report."""
     metrics = _metrics(settings.task)
     facts = check_seal(inputs.tokens)
-    check_seal(inputs.records)
+    sealed = check_seal(inputs.records)
     bundle, store = load_bundle(inputs.bundle), TokenStore.open(inputs.tokens, SPLIT)
     _place(bundle.model, settings.runtime)
     if store.target_bytes.sum() == 0:
@@ -77,9 +78,10 @@ def evaluate(settings: EvaluateSettings, inputs: EvaluateInputs, outputs: Evalua
         vocabulary_size=bundle.tokenizer.vocabulary_size,
     ) as likelihoods:
         findings = _measure(settings, inputs.records, bundle, store, metrics, facts["choices"], likelihoods)
-    ids = pq.read_table(inputs.records / f"{SPLIT}.parquet", columns=["id"]).column("id")
-    report = report_of(findings, settings.task, settings.evaluation, split=SPLIT, ids=ids.to_pylist())
-    _write_predictions(outputs.predictions, ids, findings.examples)
+    ids = pq.read_table(inputs.records / f"{SPLIT}.parquet", columns=["id"]).column("id").to_pylist()
+    measured_on = MeasuredOn(SPLIT, sealed["files"][f"{SPLIT}.parquet"], file_digest(inputs.bundle / TOKENIZER_NAME))
+    report = report_of(findings, settings.task, settings.evaluation, measured_on, ids=ids)
+    write_predictions(outputs.predictions, Predictions(findings.examples, ids, np.asarray(store.documents)))
     write_plots(outputs.plots, findings, bundle, settings.evaluation)
     write_json(outputs.evaluation, report)
     return report
@@ -191,15 +193,3 @@ def _place(model: torch.nn.Module, runtime: RuntimeSettings) -> None:
     if runtime.accelerator == "gpu" and not has_gpu:
         raise InputError("runtime.accelerator: torch finds no GPU here, found 'gpu'; 'cpu' or 'auto' would do")
     model.to("cuda" if has_gpu and runtime.accelerator != "cpu" else "cpu")
-
-
-def _write_predictions(path: Path, ids: pa.ChunkedArray, examples: Examples) -> None:
-    counted = {name: pa.array(getattr(examples, name).astype(np.int64)) for name in ("tokens", "bytes", "correct")}
-    columns = {"id": ids, "nats": examples.nats, **counted}
-    if examples.answers is not None:
-        columns["answer"] = pa.array(list(examples.answers.texts), pa.string())
-        columns["references"] = pa.array([list(right) for right in examples.answers.references], pa.list_(pa.string()))
-        if examples.answers.confidence is not None:
-            columns["confidence"] = examples.answers.confidence
-    with whole_file(path) as partial:
-        pq.write_table(pa.table(columns), partial)

@@ -68,8 +68,16 @@ class Findings(NamedTuple):
         return next((name for name, metric in self.metrics.items() if metric.judges_records), self.headline)
 
 
+class MeasuredOn(NamedTuple):
+    """What a number holds for: two values compare only on the same records, and per token with the same tokenizer."""
+
+    split: str
+    records_digest: str
+    tokenizer_digest: str
+
+
 def report_of(
-    findings: Findings, task: TaskSettings, settings: EvaluationSettings, *, split: str, ids: Sequence[str]
+    findings: Findings, task: TaskSettings, settings: EvaluationSettings, measured_on: MeasuredOn, *, ids: Sequence[str]
 ) -> dict[str, Any]:
     """The report: flat numbers first, since DVC and MLflow show them as they stand; then the details."""
     numbers: dict[str, float] = {}
@@ -80,7 +88,9 @@ def report_of(
             numbers |= _with_bounds(f"baseline/{name}/{metric}", value)
     details = {
         "task": task.name,
-        "split": split,
+        "split": measured_on.split,
+        "test_digest": measured_on.records_digest,
+        "tokenizer_digest": measured_on.tokenizer_digest,
         **_sizes(findings),
         "reading": findings.reading,
         "counting": _counting(task),
@@ -91,10 +101,7 @@ def report_of(
             "resamples": settings.bootstrap.num_resamples,
             "share": 0.95,
         },
-        "metrics": {
-            name: {"label": metric.label, "better": metric.better, "signature": _signature(metric, findings.examples)}
-            for name, metric in findings.metrics.items()
-        },
+        "metrics": {name: _definition(metric, findings.examples) for name, metric in findings.metrics.items()},
         "baselines": {name: baseline.description for name, baseline in findings.baselines.items()},
         "compression": _compression(findings, settings),
         "decoding": task.decoding.model_dump(),
@@ -105,6 +112,16 @@ def report_of(
         **_answer_details(findings, settings, ids),
     }
     return {**numbers, "details": details}
+
+
+def _definition(metric: Metric, examples: Examples) -> dict[str, Any]:
+    return {
+        "label": metric.label,
+        "better": metric.better,
+        "version": metric.version,
+        "is_per_token": metric.is_per_token,
+        "signature": _signature(metric, examples),
+    }
 
 
 def _signature(metric: Metric, examples: Examples) -> str | None:

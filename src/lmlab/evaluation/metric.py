@@ -53,6 +53,10 @@ class Metric(NamedTuple):
     """(..., sums) -> (...): the metric of a set of records from its sums."""
     judges_records: bool = True
     """Whether it says something of a record alone. BLEU does not: it is 0 for a right answer of three words."""
+    is_per_token: bool = False
+    """Whether its unit is a token, so that values of two tokenizers do not compare."""
+    version: int = 1
+    """Raised when the definition changes: values of two versions do not compare."""
 
 
 def columns(*values: Floats) -> Floats:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lmlab.files import file_digest, path_digest, read_json
+from lmlab.results import flat_numbers
 from lmlab.run import Run
 from lmlab.text import digest_of
 from lmlab.tracking import parts
@@ -117,7 +118,7 @@ def _parts(files: RunFiles) -> Iterator[_Part]:
         yield _Part("tokens", (path,), lambda store, run_id, tags=tags: set_tags(store, run_id, tags))
     if evaluation := _report(files.evaluation):
         sources = _there(files.evaluation)
-        yield _Part("metrics", sources, _values(parts.flat_numbers(evaluation), {}))
+        yield _Part("metrics", sources, _values(flat_numbers(evaluation), {}))
         yield _Part("samples", sources, lambda store, run_id: parts.log_samples(store, run_id, evaluation))
     for path in _there(files.export):
         yield from _model_parts(path, evaluation or {}, _there(files.evaluation, files.records))
@@ -145,7 +146,7 @@ def _model_parts(export: Path, evaluation: Mapping[str, object], sources: tuple[
     yield _Part("model", (bundle,), lambda store, run_id: log_model(store, run_id, bundle))
     tags = {WEIGHTS_TAG: file_digest(bundle / WEIGHTS)}
     yield _Part("weights", (bundle / WEIGHTS,), lambda store, run_id: set_tags(store, run_id, tags))
-    keys = parts.flat_numbers(evaluation).keys()
+    keys = flat_numbers(evaluation).keys()
     if keys:
         yield _Part("model metrics", (bundle, *sources), lambda store, run_id: link_metrics(store, run_id, keys))
 

@@ -98,6 +98,13 @@ def git_tags(project: Path) -> dict[str, str]:
     return {"mlflow.source.git.commit": commit, "lmlab.git_dirty": "true" if changes else "false"}
 
 
+def commit_of(project: Path) -> str | None:
+    """The commit checked out in the project, with `-dirty` behind it if tracked files differ; None outside git."""
+    tags = git_tags(project)
+    dirty = "-dirty" if tags.get("lmlab.git_dirty") == "true" else ""
+    return tags["mlflow.source.git.commit"] + dirty if tags else None
+
+
 def _git(project: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", "-C", project, *arguments], capture_output=True, text=True, timeout=20)

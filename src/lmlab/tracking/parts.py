@@ -8,21 +8,13 @@ from itertools import count
 from pathlib import Path
 
 from lmlab.files import folder_files, read_json
+from lmlab.results import flat_numbers
 from lmlab.tracking.curves import POINTS_PER_CALL, Point
 from lmlab.tracking.run import send_points, set_tags
 from lmlab.tracking.store import Store
 
 CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
 SAMPLES = "samples.json"
-
-
-def flat_numbers(report: Mapping[str, object]) -> dict[str, float]:
-    """The report's numbers at top level."""
-    return {
-        key: float(value)
-        for key, value in report.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
 
 
 def training_metrics(report: Mapping[str, object]) -> dict[str, float]:

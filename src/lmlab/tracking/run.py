@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from lmlab.run import Run
+from lmlab.run import PrunedError, Run
 from lmlab.tracking.curves import CurveWriter, Point
 from lmlab.tracking.identity import (
     FINGERPRINT_TAG,
@@ -62,6 +62,8 @@ class MlflowRun(Run):
             if state == "FAILED" and error is not None:
                 text = "".join(traceback.format_exception(error))
                 self.store.client.log_text(self.run_id, text, "traceback.txt")
+            if isinstance(error, PrunedError):
+                set_tags(self.store, self.run_id, {"lmlab.pruned": str(error)})
             self.store.client.set_terminated(self.run_id, state)
 
     def _send(self, points: Sequence[Point]) -> None:
@@ -72,8 +74,8 @@ class MlflowRun(Run):
 def tracked_run(project: Path, identity: RunIdentity) -> Iterator[Run]:
     """The run to log to while the block works; one that forgets if the store cannot be used.
 
-    RUNNING inside the block. After it FINISHED, KILLED (KeyboardInterrupt, or SystemExit with 128 plus a
-    signal's number) or FAILED (any other error).
+    RUNNING inside the block. After it FINISHED, KILLED (KeyboardInterrupt, SystemExit with 128 plus a signal's
+    number, or a search that ended it) or FAILED (any other error).
     """
     run: MlflowRun | None = None
     with sparing("opening the run"):
@@ -97,7 +99,7 @@ def state_after(error: BaseException) -> str:
         interrupted = isinstance(error.__context__, KeyboardInterrupt)
         code = error.code if isinstance(error.code, int) else 1 if error.code else 0
         return "KILLED" if interrupted or code >= 128 else "FAILED" if code else "FINISHED"
-    return "KILLED" if isinstance(error, KeyboardInterrupt | GeneratorExit) else "FAILED"
+    return "KILLED" if isinstance(error, KeyboardInterrupt | GeneratorExit | PrunedError) else "FAILED"
 
 
 def begin_run(store: Store, identity: RunIdentity, project: Path, *, live: bool) -> tuple[str, bool]:
@@ -140,6 +142,14 @@ def find_run(store: Store, identity: RunIdentity) -> "StoredRun | None":
         where += f" and tags.`{PARENT_TAG}` = '{identity.parent}'"
     found = store.client.search_runs([store.experiment_id], where, order_by=["attributes.start_time DESC"])
     return next((run for run in found if run.data.tags.get(PARENT_TAG) == identity.parent), None)
+
+
+def stored_metrics(project: Path, identity: RunIdentity) -> dict[str, float]:
+    """The last values of the metrics of the identity's run; none if the store lacks it or cannot be used."""
+    with sparing("looking up a run"):
+        found = find_run(open_store(project), identity)
+        return dict(found.data.metrics) if found else {}
+    return {}
 
 
 def send_points(store: Store, run_id: str, points: Sequence[Point]) -> None:

@@ -10,6 +10,7 @@ from lmlab.tracking.run import log_params, set_tags
 from lmlab.tracking.store import open_store, sparing
 
 SWEEP_TAG = "lmlab.sweep"
+FOR_PEOPLE = {".svg", ".csv", ".md"}
 
 
 def open_sweep(project: Path, *, name: str, fingerprint: str, settings: Mapping[str, object]) -> str | None:
@@ -31,13 +32,21 @@ def open_sweep(project: Path, *, name: str, fingerprint: str, settings: Mapping[
     return run_id
 
 
-def close_sweep(project: Path, run_id: str | None, *, state: str, summary: Mapping[str, object]) -> None:
-    """Leave a sweep's parent run FINISHED, FAILED or KILLED, with the summary as artifact and its numbers as tags."""
+def close_sweep(
+    project: Path, run_id: str | None, *, state: str, summary: Mapping[str, object], folder: Path | None
+) -> None:
+    """Leave a sweep's parent run FINISHED, FAILED or KILLED.
+
+    The summary becomes an artifact, its numbers tags; what lies in the folder for people (plots, tables), artifacts.
+    """
     if run_id is None:
         return
     with sparing("closing the sweep"):
         store = open_store(project)
         store.client.log_dict(run_id, dict(summary), "summary.json")
+        for path in sorted(folder.glob("*")) if folder else []:
+            if path.suffix in FOR_PEOPLE:
+                store.client.log_artifact(run_id, str(path))
         numbers = {f"lmlab.{key}": str(value) for key, value in summary.items() if isinstance(value, int | float | str)}
         if numbers:
             set_tags(store, run_id, numbers)

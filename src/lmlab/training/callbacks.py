@@ -24,7 +24,13 @@ class Resume(pl.Callback):
     def __init__(self, learner: Learner, folder: Path, settings: TrainingSettings, *, every_seconds: float) -> None:
         self._learner, self._folder, self._settings = learner, folder, settings
         self._every_seconds = every_seconds
-        self._written_at = time.monotonic()
+        self._written_at = self._started_at = time.monotonic()
+        self._seconds_before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the training so far, that of the tries that were interrupted up to their last checkpoint."""
+        return self._seconds_before + time.monotonic() - self._started_at
 
     def restore(self) -> None:
         """Put the learner where the folder's checkpoint left off, if there is one."""
@@ -37,6 +43,7 @@ class Resume(pl.Callback):
         learner.carried = content["carried"]
         for name, value in content["progress"].items():
             setattr(learner.progress, name, value)
+        self._seconds_before = content["seconds"]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -59,6 +66,7 @@ class Resume(pl.Callback):
             "optimizers": [optimizer.state_dict() for optimizer in learner.configure_optimizers()],
             "carried": learner.carried,
             "progress": learner.progress.as_dict(),
+            "seconds": self.seconds,
         }
         write_checkpoint(self._folder, content)
         self._written_at = time.monotonic()

@@ -19,6 +19,7 @@ from lmlab.data.store import TokenStore
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import check_seal, whole_folder, write_json
+from lmlab.memory import forget_peak_memory, peak_memory_megabytes
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
 from lmlab.training.callbacks import BEST_NAME, Bar, KeepBest, Resume
@@ -73,7 +74,10 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
     try:
         with FileLock(outputs.checkpoints.with_suffix(".lock"), timeout=0):
             learner, started_from = _learner(settings, data, run)
-            _fit(learner, settings, outputs.checkpoints)
+            forget_peak_memory()
+            seconds = _fit(learner, settings, outputs.checkpoints)
+            costs = {"seconds/train": seconds, "memory/train_megabytes": peak_memory_megabytes()}
+            run.log_metrics(costs, step=learner.progress.step)
             report = _write(learner, settings, outputs, data, started_from)
             shutil.rmtree(outputs.checkpoints)
     except Timeout:
@@ -160,13 +164,14 @@ class _Watch:
         self._run.log_metrics(shown, step=step)
 
 
-def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> None:
+def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> float:
+    """Train to the end; the wall time of it in seconds."""
     training, runtime = settings.training, settings.runtime
     resume = Resume(learner, checkpoints, training, every_seconds=runtime.checkpoint_every_seconds)
     resume.restore()
     done = learner.progress.step
     if learner.progress.stopped_by or done >= training.num_steps:
-        return
+        return resume.seconds
     if done:
         log.info("resuming after step %d of %d", done, training.num_steps)
     # What Lightning would say of devices and of its own tips is not about this training.
@@ -190,6 +195,7 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> None:
     trainer.fit(learner)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    return resume.seconds
 
 
 def _write(

@@ -15,4 +15,5 @@ def build(*, language: str | None) -> Metric:  # noqa: ARG001
         signature=None,
         statistics=lambda examples: columns(examples.correct, examples.tokens),
         value=lambda sums: sums[..., 0] / sums[..., 1],
+        is_per_token=True,
     )

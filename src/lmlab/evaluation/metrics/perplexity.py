@@ -17,4 +17,5 @@ def build(*, language: str | None) -> Metric:  # noqa: ARG001
         signature=None,
         statistics=lambda examples: columns(examples.nats, examples.tokens),
         value=lambda sums: np.exp(sums[..., 0] / sums[..., 1]),
+        is_per_token=True,
     )

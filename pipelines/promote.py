@@ -1,0 +1,94 @@
+"""Make a run the project's own setting: write conf/experiment/NAME.yaml, pick it in conf/config.yaml, compose.
+
+RUN is a run's id, its name, or the beginning of its id or fingerprint, as MLflow and `pipelines.compare` show them.
+`dvc repro` then gives the run's metrics.
+
+Example: python -m pipelines.promote 3f9a2c --name long_gru
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lmlab.errors import InputError
+from lmlab.files import whole_file
+from lmlab.tracking.finding import find_one_run, read_settings
+from pipelines.command import parser_of, run_command
+from pipelines.compose import CONF, compose, write_params
+from pipelines.differences import experiment_text, smallest_experiment
+from pipelines.settings import tracked, validate_params
+
+CHOICE = re.compile(r"^(  - experiment: )(\S+)$", re.MULTILINE)
+
+
+def main() -> int:
+    """Write the experiment and params.yaml."""
+    parser = parser_of("promote", __doc__)
+    parser.add_argument("run", help="id, name or fingerprint of a run")
+    parser.add_argument("--name", help="the experiment's name; by default made of task, model and seed")
+    parser.add_argument("--force", action="store_true", help="replace an experiment of that name")
+    options = parser.options()
+    promote(Path.cwd(), options.run, name=options.name, force=options.force)
+    return 0
+
+
+def promote(project: Path, run: str, *, name: str | None, force: bool) -> None:
+    """Make the run's settings those of the project.
+
+    Raises: InputError if no run or several are meant, its settings no longer validate, or the name is taken.
+    """
+    found = find_one_run(project, run)
+    wanted = tracked(read_settings(project, found))
+    validate_params({**compose([]), **wanted})
+    name = name or _name_of(wanted)
+    path = CONF / "experiment" / f"{name}.yaml"
+    if not re.fullmatch(r"\w+", name):
+        raise InputError(f"--name: {name} is no experiment's name: use letters, digits and _, as in long_gru")
+    if path.exists() and not force:
+        raise InputError(f"{path} is there already: give --name another name, or --force to replace it")
+    text = _text_of(project, wanted, comment=f"Promoted from the run {found.name} ({found.run_id}).")
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    _choose(name)
+    write_params(compose([]))
+    print(f"wrote {path}; conf/config.yaml picks it, params.yaml is composed: `dvc repro` gives the run's metrics")
+
+
+def _name_of(settings: Mapping[str, Any]) -> str:
+    return f"{settings['task']['name']}_{settings['model']['name']}_seed{settings['seed']}"
+
+
+def _text_of(project: Path, wanted: Mapping[str, Any], *, comment: str) -> str:
+    """The experiment's file, composed in a copy of conf/ first: it gives just the settings that are wanted."""
+    experiment = smallest_experiment(wanted)
+    for candidate in (experiment.without_derived(), experiment):
+        text = experiment_text(candidate, comment=comment)
+        found = _composed(project, text)
+        if found == wanted:
+            return text
+    keys = [key for key in wanted if found.get(key) != wanted[key]]
+    raise InputError(f"the run's settings cannot be said as an experiment: {', '.join(keys)} would differ")
+
+
+def _composed(project: Path, text: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        conf = Path(scratch) / "conf"
+        shutil.copytree(project / CONF, conf)
+        (conf / "experiment" / "promoted.yaml").write_text(text, encoding="utf-8")
+        return tracked(compose(["experiment=promoted"], conf=conf))
+
+
+def _choose(name: str) -> None:
+    path = CONF / "config.yaml"
+    text, count = CHOICE.subn(rf"\g<1>{name}", path.read_text(encoding="utf-8"))
+    if count != 1:
+        raise InputError(f"{path} has no line `- experiment: ...` to pick the experiment with: add it to defaults")
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,152 @@
+"""Reproduce reported results: expected, got, tolerance and verdict of each number; exit code 1 where one misses.
+
+Levels:
+  score     the kept predictions scored again, exactly
+  evaluate  the bundle evaluated again, where this project holds it: from `make repro`, or in work/
+  train     everything from the source on, within the tolerance of the result's file
+
+Example: python -m pipelines.verify language_docs_transformer --level train
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lmlab.bundle import WEIGHTS_NAME
+from lmlab.config import read_params
+from lmlab.errors import InputError
+from lmlab.files import file_digest, read_json
+from lmlab.reported.checking import Check, check_evaluation, check_file, check_scores
+from lmlab.reported.result import FOLDER, ReportedResult, predictions_path, read_result, result_names, result_path
+from lmlab.run import Run
+from lmlab.text import nearest
+from pipelines.command import parser_of, run_command
+from pipelines.compose import compose
+from pipelines.in_process import DONE, output_paths, run_stages, source_digest_of
+from pipelines.settings import tracked, validate_params
+from pipelines.stages import load_stage
+from pipelines.tracked import PROJECT_FILES
+from pipelines.workspace import stage_fingerprints, stage_folder, work_folder
+
+LEVELS = ("score", "evaluate", "train")
+CHEAP_LEVELS = ("score", "evaluate")
+MISSED_CODE = 1
+
+
+class Subject(NamedTuple):
+    """A result that is looked at, with the settings of its first seed."""
+
+    result: ReportedResult
+    params: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def main() -> int:
+    """Check, print the table, and return 1 if a number misses."""
+    parser = parser_of("verify", __doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"results in {FOLDER}; all without a name")
+    parser.add_argument("--level", choices=LEVELS, help="one level alone; without it score and evaluate")
+    options = parser.options()
+    project = Path.cwd()
+    levels = (options.level,) if options.level else CHEAP_LEVELS
+    checks: list[Check] = []
+    for name in _chosen(project, options.names):
+        subject = _subject(project, name)
+        for level in levels:
+            checks += _checks(project, subject, level)
+    print_checks(checks)
+    return 0 if all(check.holds for check in checks) else MISSED_CODE
+
+
+def _chosen(project: Path, names: Sequence[str]) -> Sequence[str]:
+    known = result_names(project)
+    for name in names:
+        if name not in known:
+            raise InputError(f"{name}: {FOLDER} holds no such result; {nearest(name, known)}")
+    if not known:
+        raise InputError(f"{FOLDER} holds no results: write one with `python -m pipelines.record`")
+    return names or known
+
+
+def _subject(project: Path, name: str) -> Subject:
+    result = read_result(result_path(project, name))
+    params = compose([*result.overrides, f"seed={result.seeds[0]}"])
+    return Subject(result, params, validate_params(params))
+
+
+def _checks(project: Path, subject: Subject, level: str) -> Iterator[Check]:
+    result, settings = subject.result, subject.settings
+    if level == "score":
+        yield check_file(result_path(project, result.name), result)
+        yield from check_scores(
+            result, predictions_path(project, result.name), settings["task"], settings["evaluation"].bootstrap
+        )
+    elif level == "evaluate":
+        yield from _checks_of_bundle(project, subject)
+    else:
+        yield from _checks_of_training(project, subject)
+
+
+def _checks_of_bundle(project: Path, subject: Subject) -> Iterator[Check]:
+    name = subject.result.name
+    paths = find_outputs(project, subject.params)
+    if paths is None:
+        print(
+            f"{name}: its bundle is not here, so it is not evaluated again; `--level train` trains it", file=sys.stderr
+        )
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        outputs = {part: Path(scratch) / part for part in ("evaluation", "predictions", "plots")}
+        found = load_stage("evaluate").call(subject.settings, {**paths, **outputs}, Run())
+    has_same_weights = file_digest(paths["bundle"] / WEIGHTS_NAME) == subject.result.digests.weights
+    yield from check_evaluation(subject.result, found, level="evaluate", has_same_weights=has_same_weights)
+
+
+def _checks_of_training(project: Path, subject: Subject) -> Iterator[Check]:
+    fingerprints = stage_fingerprints(project, subject.params, source_digest_of(subject.params, project))
+    work_folder(project).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=work_folder(project)) as scratch:
+        paths = run_stages(subject.settings, Path(scratch), fingerprints, Run())
+        found = read_json(paths["evaluation"])
+    yield from check_evaluation(subject.result, found, level="train", has_same_weights=False)
+
+
+def find_outputs(project: Path, params: Mapping[str, Any]) -> dict[str, Path] | None:
+    """The paths of a training with these settings: the project's own, else those in work/; None if neither is there."""
+    own = {name: project / path for name, path in {**PROJECT_FILES, "bundle": "models/bundle"}.items()}
+    if tracked(read_params(project / "params.yaml")) == tracked(params) and own["bundle"].is_dir():
+        return own
+    try:
+        fingerprints = stage_fingerprints(project, params, source_digest_of(params, project))
+    except (InputError, OSError):
+        # The source is not here, as a user's own files are not on another machine.
+        return None
+    folder = stage_folder(work_folder(project), "train", fingerprints["train"])
+    return output_paths(work_folder(project), fingerprints) if (folder / DONE).exists() else None
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Print a row for each check and a line that counts them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("result", "level", "what", "expected", "got", "tolerance", "verdict", box=None, pad_edge=False)
+    for check in checks:
+        tolerance = "equal" if check.tolerance is None else f"{check.tolerance:.2g}"
+        verdict = "[green]holds[/]" if check.holds else "[bold red]MISSES[/]"
+        table.add_row(
+            check.result, check.level, check.what, _text(check.expected), _text(check.got), tolerance, verdict
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    missed = [f"{check.result}: {check.what}" for check in checks if not check.holds]
+    print(f"{len(checks) - len(missed)} of {len(checks)} hold" + (f"; missed: {', '.join(missed)}" if missed else ""))
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
+
+
+if __name__ == "__main__":
+    run_command(main)

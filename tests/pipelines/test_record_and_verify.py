@@ -1,0 +1,121 @@
+"""Results are recorded by one command and checked by another, which finds every number that was changed."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from lmlab.files import read_json, write_seal
+from lmlab.reported.result import read_result, result_path
+from tests.pipelines.tiny import TINY, TRANSFORMER, run_command, write_text
+
+pytestmark = pytest.mark.slow
+
+NAME = "tiny"
+README = "# Title\n\n<!-- results: tiny -->\n<!-- end of results -->\n\nThe end.\n"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a result of two seeds."""
+    from tests.laws.imports import PROJECT
+
+    folder = tmp_path_factory.mktemp("recorded") / "project"
+    folder.mkdir()
+    for name in ("conf", "src", "pipelines", "dvc.yaml", "constraints.txt", "params.yaml"):
+        (folder / name).symlink_to(PROJECT / name)
+    write_text(folder)
+    (folder / "README.md").write_text(README, encoding="utf-8")
+    done = run_command(folder, "record", NAME, *TINY, *TRANSFORMER, "--seeds", "1", "2")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def project(recorded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(recorded, tmp_path / "project", symlinks=True))
+
+
+def test_a_result_says_what_the_trainings_gave(recorded: Path) -> None:
+    result = read_result(result_path(recorded, NAME))
+    found = sorted(read_json(path)["bits_per_byte"] for path in recorded.glob("work/evaluate-*/evaluation.json"))
+    metric = result.metrics["bits_per_byte"]
+    assert sorted(metric.by_seed) == found
+    assert metric.value == metric.by_seed[0]
+    assert metric.mean == pytest.approx(sum(found) / 2)
+    assert metric.deviation == pytest.approx((found[1] - found[0]) / 2**0.5)
+    assert not [override for override in result.overrides if override.startswith("runtime.")]
+    assert result.seconds is not None
+    assert result.seconds > 0
+
+
+def test_the_readmes_table_is_rendered_from_the_result(recorded: Path) -> None:
+    text = (recorded / "README.md").read_text(encoding="utf-8")
+    metric = read_result(result_path(recorded, NAME)).metrics["bits_per_byte"]
+    assert f"| `tiny` | bits per byte, lower is better | {metric.value:.3f} (" in text
+    assert text.endswith("<!-- end of results -->\n\nThe end.\n")
+
+
+def test_an_untouched_result_holds_at_every_level(project: Path) -> None:
+    cheap = run_command(project, "verify")
+    assert cheap.returncode == 0, cheap.stdout + cheap.stderr
+    # The file, the predictions, three numbers for each of three metrics; the records and three metrics again.
+    assert cheap.stdout.splitlines()[-1] == "15 of 15 hold"
+    trained = run_command(project, "verify", NAME, "--level", "train")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert "stage train\n" in trained.stderr
+    assert trained.stdout.splitlines()[-1] == "4 of 4 hold"
+    assert not list(project.glob("work/verify-*"))
+
+
+def test_a_changed_number_is_named(project: Path) -> None:
+    path = result_path(project, NAME)
+    text = path.read_text(encoding="utf-8")
+    value = read_result(path).metrics["perplexity"].value
+    path.write_text(text.replace(f"value: {value}", f"value: {value + 0.001}", 1), encoding="utf-8")
+    done = run_command(project, "verify")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].endswith("missed: tiny: tiny.yaml, tiny: perplexity")
+
+
+def test_a_number_that_no_level_finds_again_is_sealed(project: Path) -> None:
+    path = result_path(project, NAME)
+    text = re.sub(r"parameters: \d+", "parameters: 12", path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
+    done = run_command(project, "verify", "--level", "score")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].endswith("missed: tiny: tiny.yaml")
+
+
+def test_other_weights_are_held_to_the_tolerance_of_the_file(project: Path) -> None:
+    bundles = [path.parent for path in project.glob("work/train-*/bundle/model.safetensors")]
+    for bundle in bundles:
+        weights = load_file(bundle / "model.safetensors")
+        save_file({name: tensor * 3 for name, tensor in weights.items()}, bundle / "model.safetensors")
+        write_seal(bundle, {"stage": "train"})
+    done = run_command(project, "verify", "--level", "evaluate")
+    assert done.returncode == 1
+    assert "tiny: bits_per_byte" in done.stdout.splitlines()[-1]
+
+
+def test_a_bundle_that_is_not_here_is_said_and_not_counted(project: Path) -> None:
+    shutil.rmtree(project / "work")
+    done = run_command(project, "verify")
+    assert done.returncode == 0
+    assert "tiny: its bundle is not here" in done.stderr
+    assert done.stdout.splitlines()[-1] == "11 of 11 hold"
+
+
+def test_bad_names_are_refused(project: Path) -> None:
+    for arguments, message in (
+        (["verify", "tinny"], "did you mean 'tiny'"),
+        (["record", "a/b"], "letters, digits and _"),
+        (["record", "a", "seed=1"], "--seeds: give every seed once"),
+        (["record", "a", "--seeds", "1", "1"], "--seeds: give every seed once"),
+    ):
+        done = run_command(project, *arguments)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
