@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PATH := $(BIN):$(PATH)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help env repro test check ui clean
+.PHONY: help env repro test check verify ui clean
 
 help:  ## say what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -32,6 +32,10 @@ check: $(READY)  ## format, lint and type check
 	@ruff format --check
 	@ruff check
 	@pyright
+
+verify: $(READY)  ## reproduce the reported results: score and evaluate all that is here, train the quickest anew
+	@python -m pipelines.verify
+	@python -m pipelines.verify topics_docs_transformer --level train
 
 ui: $(READY)  ## the MLflow UI on 127.0.0.1:5000
 	@python -m pipelines.ui

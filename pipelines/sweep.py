@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from lmlab.config import validate
 from lmlab.errors import InputError
 from lmlab.files import read_json, write_json
 from lmlab.results import flat_numbers
@@ -32,6 +33,7 @@ from pipelines.tracked import run_name
 from pipelines.workspace import SHORT, run_fingerprint, stage_fingerprints, work_folder
 
 if TYPE_CHECKING:
+    from hydra.conf import HydraConf
     from omegaconf import DictConfig
 
 log = logging.getLogger("lmlab")
@@ -151,7 +153,23 @@ def run_hydra_job(sweep: Sweep, config: "DictConfig") -> Outcome:
     from omegaconf import OmegaConf
 
     params: Any = OmegaConf.to_container(config, resolve=True)
-    return run_sweep_job(sweep, params, HydraConfig.get().overrides.task)
+    hydra = HydraConfig.get()
+    return run_sweep_job(sweep, params, hydra.overrides.task, _watch_of(hydra))
+
+
+def _watch_of(hydra: "HydraConf") -> Watch:
+    """What a search puts between a job and its run."""
+    from omegaconf import OmegaConf
+
+    values: Any = OmegaConf.to_container(hydra.sweeper, resolve=True)
+    if values.get("trial") is None:
+        return unwatched
+    from lmlab.search.pruning import PruningRun
+    from lmlab.search.settings import SearchSettings
+
+    del values["_target_"]
+    settings = validate(SearchSettings, values, path="hydra.sweeper")
+    return lambda run: PruningRun(run, folder=Path(hydra.sweep.dir), settings=settings)
 
 
 def run_sweep_job(

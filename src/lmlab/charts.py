@@ -17,8 +17,11 @@ BAR_HEIGHT = 30
 # Average width of a character of the 13 px sans serif that labels are set in, on the safe side.
 CHARACTER_WIDTH = 7.2
 CELL = 22
+COLORS = 8
+LEGEND_ROW = 20
 # Labels beside a chart get no longer than this, so that they leave room for it.
 LABEL_CHARACTERS = 36
+LEGEND_CHARACTERS = 68
 CELL_LABEL_CHARACTERS = 24
 # From this shade on the text in a cell is light.
 DARK_SHADE = 0.55
@@ -30,14 +33,19 @@ STYLE = """
 .chart text{fill:#3d444d}.chart .title{font-weight:600;fill:#1f2328}.chart .grid{stroke:#d8dee4;stroke-width:1}
 .chart .line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
 .chart .s0{stroke:#1f6fb4}.chart .s1{stroke:#c9510c}.chart .s2{stroke:#2c8a4b}.chart .s3{stroke:#8250a8}
+.chart .s4{stroke:#0b7f8a}.chart .s5{stroke:#b83280}.chart .s6{stroke:#8a6100}.chart .s7{stroke:#57606a}
 .chart .f0{fill:#1f6fb4}.chart .f1{fill:#c9510c}.chart .f2{fill:#2c8a4b}.chart .f3{fill:#8250a8}
+.chart .f4{fill:#0b7f8a}.chart .f5{fill:#b83280}.chart .f6{fill:#8a6100}.chart .f7{fill:#57606a}
+.chart .d1{stroke-dasharray:8 3}.chart .d2{stroke-dasharray:2 3}
 .chart .other{fill:#a9b4c0}.chart .interval{stroke:#1f2328;stroke-width:1.6}
 .chart .reference{stroke:#7d8894;stroke-width:1.4;stroke-dasharray:5 4}.chart .frame{fill:none}
 .chart .cell{font-size:10.5px}.chart .on{fill:#fff}
 @media screen and (prefers-color-scheme:dark){.chart text{fill:#b6c0cb}
 .chart .title{fill:#e6edf3}.chart .grid{stroke:#343b44}
 .chart .s0{stroke:#6cb6ff}.chart .s1{stroke:#f69d50}.chart .s2{stroke:#6bc46d}.chart .s3{stroke:#c6a0e8}
+.chart .s4{stroke:#4fc4cf}.chart .s5{stroke:#f08bc3}.chart .s6{stroke:#d9b04c}.chart .s7{stroke:#9aa6b2}
 .chart .f0{fill:#4c9be8}.chart .f1{fill:#f69d50}.chart .f2{fill:#6bc46d}.chart .f3{fill:#c6a0e8}
+.chart .f4{fill:#4fc4cf}.chart .f5{fill:#f08bc3}.chart .f6{fill:#d9b04c}.chart .f7{fill:#9aa6b2}
 .chart .other{fill:#5a6673}.chart .interval{stroke:#e6edf3}.chart .on{fill:#0d1117}}
 """
 
@@ -85,32 +93,63 @@ def line_chart(
     lines: Sequence[Line], *, title: str, x_label: str, y_label: str, log_x: bool = False, markers: bool = False
 ) -> str:
     """An SVG of the lines over common axes; with `log_x` every x is above 0."""
-    points = [point for line in lines for point in line.points]
+    axes = _axes([point for line in lines for point in line.points], log_x=log_x)
+    legend, extra = _legend(lines) if len(lines) > 1 else ([], 0.0)
+    parts = [
+        *_axis_parts(axes, x_label, y_label),
+        *(_polyline(line, axes.across, axes.up, number, markers=markers) for number, line in enumerate(lines)),
+        *legend,
+    ]
+    return _svg(WIDTH, LINE_HEIGHT + extra, title, parts)
+
+
+class Dot(NamedTuple):
+    """A named point of a scatter chart."""
+
+    name: str
+    x: float
+    y: float
+
+
+def scatter_chart(dots: Sequence[Dot], *, title: str, x_label: str, y_label: str, log_x: bool = False) -> str:
+    """An SVG of named points; with `log_x` every x is above 0."""
+    axes = _axes([Point(dot.x, dot.y) for dot in dots], log_x=log_x)
+    parts = list(_axis_parts(axes, x_label, y_label))
+    for number, dot in enumerate(dots):
+        x, y = axes.across.place(dot.x), axes.up.place(dot.y)
+        name = shortened_label(dot.name, LABEL_CHARACTERS)
+        # Names on the right half stand to the left of their points, so that they stay inside.
+        is_left = x < WIDTH / 2
+        parts.append(f'<circle class="f{number % COLORS}" cx="{_number(x)}" cy="{_number(y)}" r="4.5"/>')
+        parts.append(_text(x + (9 if is_left else -9), y + 4.5, name, anchor="start" if is_left else "end"))
+    return _svg(WIDTH, LINE_HEIGHT, title, parts)
+
+
+class _Axes(NamedTuple):
+    across: _Scale
+    up: _Scale
+    x_ticks: list[float]
+    y_ticks: list[float]
+
+
+def _axes(points: Sequence[Point], *, log_x: bool) -> _Axes:
     xs, ys = [point.x for point in points] or [1.0], [point.y for point in points] or [0.0]
     low, high = _widened(min(ys), max(ys))
     y_ticks = linear_ticks(low, high)
     left = 24 + CHARACTER_WIDTH * max(len(tick_text(tick)) for tick in y_ticks)
     x_low, x_high = (min(xs), max(xs)) if max(xs) > min(xs) else (min(xs), min(xs) * 2 or 1.0)
+    x_ticks = log_ticks(x_low, x_high) if log_x else linear_ticks(x_low, x_high)
     across = _Scale(x_low, x_high, left, WIDTH - 16, log_x)
     up = _Scale(min(low, y_ticks[0]), max(high, y_ticks[-1]), LINE_HEIGHT - 46, 58, False)
-    x_ticks = log_ticks(x_low, x_high) if log_x else linear_ticks(x_low, x_high)
-    return _svg(
-        WIDTH,
-        LINE_HEIGHT,
-        title,
-        [
-            *(_across_line(up.place(tick), across, tick_text(tick)) for tick in y_ticks),
-            *(
-                _text(across.place(tick), LINE_HEIGHT - 28, tick_text(tick), anchor="middle")
-                for tick in x_ticks
-                if x_low <= tick <= x_high
-            ),
-            _text((left + WIDTH - 16) / 2, LINE_HEIGHT - 8, x_label, anchor="middle"),
-            _text(0, 42, y_label),
-            *(_polyline(line, across, up, number, markers=markers) for number, line in enumerate(lines)),
-            *(_legend(lines) if len(lines) > 1 else []),
-        ],
-    )
+    return _Axes(across, up, [tick for tick in x_ticks if x_low <= tick <= x_high], y_ticks)
+
+
+def _axis_parts(axes: _Axes, x_label: str, y_label: str) -> Iterator[str]:
+    yield from (_across_line(axes.up.place(tick), axes.across, tick_text(tick)) for tick in axes.y_ticks)
+    for tick in axes.x_ticks:
+        yield _text(axes.across.place(tick), LINE_HEIGHT - 28, tick_text(tick), anchor="middle")
+    yield _text((axes.across.begin + axes.across.end) / 2, LINE_HEIGHT - 8, x_label, anchor="middle")
+    yield _text(0, 42, y_label)
 
 
 def bar_chart(bars: Sequence[Bar], *, title: str, x_label: str, heading: str = "") -> str:
@@ -258,23 +297,36 @@ def _across_line(y: float, across: _Scale, label: str) -> str:
 def _polyline(line: Line, across: _Scale, up: _Scale, number: int, *, markers: bool) -> str:
     places = [(_number(across.place(point.x)), _number(up.place(point.y))) for point in line.points]
     path = f'<polyline class="{_stroke(line, number)}" points="{" ".join(f"{x},{y}" for x, y in places)}"/>'
-    dots = (f'<circle class="f{number % 4}" cx="{x}" cy="{y}" r="3.4"/>' for x, y in places)
+    dots = (f'<circle class="f{number % COLORS}" cx="{x}" cy="{y}" r="3.4"/>' for x, y in places)
     return path + ("".join(dots) if markers and not line.is_reference else "")
 
 
 def _stroke(line: Line, number: int) -> str:
-    return "line reference" if line.is_reference else f"line s{number % 4}"
+    dashes = f" d{number // COLORS % 3}" if number >= COLORS else ""
+    return "line reference" if line.is_reference else f"line s{number % COLORS}{dashes}"
 
 
-def _legend(lines: Sequence[Line]) -> list[str]:
-    parts, x = [], float(WIDTH - 16)
-    for number, line in reversed(list(enumerate(lines))):
-        x -= text_width(line.name)
-        parts.append(_text(x, 42, line.name))
-        ends = f'x1="{_number(x - 24)}" x2="{_number(x - 6)}"'
-        parts.append(f'<line class="{_stroke(line, number)}" {ends} y1="38" y2="38"/>')
-        x -= 40
-    return parts
+def _legend(lines: Sequence[Line]) -> tuple[list[str], float]:
+    """The names with their strokes, beside the label of the axis where they fit, else below; and the height added."""
+    names = [shortened_label(line.name, LEGEND_CHARACTERS) for line in lines]
+    if sum(text_width(name) + 40 for name in names) <= WIDTH / 2:
+        x, parts = float(WIDTH - 16), []
+        for number, name in reversed(list(enumerate(names))):
+            x -= text_width(name)
+            parts += _legend_entry(lines[number], number, name, x, 42)
+            x -= 40
+        return parts, 0.0
+    columns = 2 if max(text_width(name) for name in names) + 40 <= WIDTH / 2 else 1
+    parts = []
+    for number, name in enumerate(names):
+        x, y = 30 + WIDTH / columns * (number % columns), LINE_HEIGHT + 14 + LEGEND_ROW * (number // columns)
+        parts += _legend_entry(lines[number], number, name, x, y)
+    return parts, LEGEND_ROW * math.ceil(len(names) / columns) + 8.0
+
+
+def _legend_entry(line: Line, number: int, name: str, x: float, y: float) -> list[str]:
+    ends = f'x1="{_number(x - 24)}" x2="{_number(x - 6)}" y1="{_number(y - 4)}" y2="{_number(y - 4)}"'
+    return [_text(x, y, name), f'<line class="{_stroke(line, number)}" {ends}/>']
 
 
 def _bar(bar: Bar, across: _Scale, *, top: float, places: int) -> list[str]:

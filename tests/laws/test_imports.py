@@ -7,11 +7,16 @@ import pytest
 from tests.laws.imports import PROJECT, imported_names, module_files, module_name, own_imports
 
 LAYERS = [
+    {"comparison", "reported"},
     {"training", "evaluation", "export", "reporting"},
-    {"bundle", "decoding", "tracking"},
+    {"bundle", "decoding", "tracking", "search"},
     {"data", "models"},
 ]
-FAMILIES_THAT_NEVER_MEET = [{"training", "evaluation", "export", "reporting"}, {"data", "models"}]
+FAMILIES_THAT_NEVER_MEET = [
+    {"comparison", "reported"},
+    {"training", "evaluation", "export", "reporting"},
+    {"data", "models"},
+]
 DOORS = {
     "mlflow": "src/lmlab/tracking",
     "pytorch_lightning": "src/lmlab/training",
@@ -19,6 +24,8 @@ DOORS = {
     "transformers": "src/lmlab/export",
     "onnx": "src/lmlab/export",
     "gguf": "src/lmlab/export",
+    "onnxruntime": "src/lmlab/export",
+    "optuna": "src/lmlab/search",
     "hydra": "pipelines",
 }
 

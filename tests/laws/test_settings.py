@@ -14,7 +14,7 @@ CONF = PROJECT / "conf"
 CHOICES = [
     (path.parent.relative_to(CONF).as_posix(), path.stem)
     for path in sorted(CONF.rglob("*.yaml"))
-    if path.parent != CONF and path.parent.name != "hydra"
+    if path.parent != CONF and path.parts[len(CONF.parts)] != "hydra"
 ]
 NEEDED = {
     ("source", "files"): ["source.path=input.txt"],
