@@ -13,11 +13,13 @@ A sweep started again leaves out what has finished and goes on with what was int
   --retry-failed  run the jobs again that failed in an earlier try
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lmlab.errors import InputError
 from lmlab.run import Outcome
 from pipelines.command import INPUT_ERROR_CODE, check_options, run_command
 from pipelines.compose import CONF, common_overrides, compose, compose_base, compose_jobs
@@ -97,6 +99,7 @@ def _run_sweep(overrides: list[str], *, dry_run: bool, retries_failed: bool) -> 
 def _hydra_sweep(sweep: Sweep, overrides: Sequence[str]) -> None:
     """Let Hydra's sweeper and launcher run the jobs."""
     import hydra
+    from hydra.errors import HydraException
     from omegaconf import DictConfig
 
     @hydra.main(config_path=str(CONF.resolve()), config_name="config", version_base="1.3")
@@ -108,7 +111,13 @@ def _hydra_sweep(sweep: Sweep, overrides: Sequence[str]) -> None:
 
     folder = sweep.folder.relative_to(sweep.project).as_posix()
     sys.argv = [sys.argv[0], "--multirun", *overrides, f"hydra.sweep.dir={folder}"]
-    job()
+    # Else Hydra would print errors of sweepers and launchers its own way, and exit.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    try:
+        job()
+    except HydraException as error:
+        # A plugin's own refusal comes wrapped.
+        raise error.__cause__ if isinstance(error.__cause__, InputError) else InputError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -125,6 +125,50 @@ def scatter_chart(dots: Sequence[Dot], *, title: str, x_label: str, y_label: str
     return _svg(WIDTH, LINE_HEIGHT, title, parts)
 
 
+class Axis(NamedTuple):
+    """A vertical axis of a parallel chart: what it shows, and each line's number or word on it."""
+
+    name: str
+    values: Sequence[float | str]
+
+
+def parallel_chart(axes: Sequence[Axis], *, title: str) -> str:
+    """An SVG with a line for each place in the axes' values, the first of them in front."""
+    xs = [56 + (WIDTH - 120) * number / max(1, len(axes) - 1) for number in range(len(axes))]
+    places = [_vertical_places(axis.values) for axis in axes]
+    parts = []
+    for number in reversed(range(len(axes[0].values))):
+        points = " ".join(f"{_number(x)},{_number(up[number])}" for x, up in zip(xs, places, strict=True))
+        parts.append(f'<polyline class="line s{number % COLORS}" points="{points}"/>')
+    for x, axis, up in zip(xs, axes, places, strict=True):
+        ends = f'x1="{_number(x)}" x2="{_number(x)}" y1="58" y2="{LINE_HEIGHT - 34}"'
+        name = shortened_label(axis.name.rpartition(".")[2], CELL_LABEL_CHARACTERS)
+        parts += [f'<line class="grid" {ends}/>', _text(x, 46, name, anchor="middle")]
+        for value, y in _shown(axis.values, up):
+            words = shortened_label(value, CELL_LABEL_CHARACTERS) if isinstance(value, str) else f"{value:.4g}"
+            parts.append(_text(x + 6, y + 4.5, words))
+    return _svg(WIDTH, LINE_HEIGHT, title, parts)
+
+
+def _vertical_places(values: Sequence[float | str]) -> list[float]:
+    numbers = [value for value in values if not isinstance(value, str)]
+    if len(numbers) < len(values):
+        order = sorted({str(value) for value in values})
+        numbers = [float(order.index(str(value))) for value in values]
+    low, high = min(numbers), max(numbers)
+    scale = _Scale(low, high if high > low else low + 1, LINE_HEIGHT - 40, 64, low > 0 and high / low > 20)
+    return [scale.place(number) for number in numbers]
+
+
+def _shown(values: Sequence[float | str], places: Sequence[float]) -> list[tuple[float | str, float]]:
+    """Each word, or the least and the greatest number, with its place."""
+    found = dict(zip(values, places, strict=True))
+    if any(isinstance(value, str) for value in values):
+        return list(found.items())
+    ordered = sorted(found.items(), key=lambda pair: pair[1])
+    return list(dict([ordered[0], ordered[-1]]).items())
+
+
 class _Axes(NamedTuple):
     across: _Scale
     up: _Scale

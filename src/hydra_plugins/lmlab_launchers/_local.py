@@ -63,14 +63,14 @@ class Worker:
         try:
             return self._pool.submit(unpack_and_run, job).result()
         except TerminatedWorkerError as error:
-            self.close()
+            self._pool.shutdown(kill_workers=True)
+            self._pool = None
             return died(job, str(error).splitlines()[0])
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, which has nothing left to do."""
         if self._pool is not None:
-            self._pool.shutdown(kill_workers=True)
-        self._pool = None
+            self._pool.shutdown()
 
 
 def _end(waiting: Sequence[Future]) -> None:

@@ -1,0 +1,106 @@
+"""From the store's runs to a comparison."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lmlab.comparison.pages import Comparison, Failure, Section
+from lmlab.comparison.pairing import compare_best
+from lmlab.comparison.plots import CURVE, Curve, plots_of
+from lmlab.comparison.rows import Evaluated, basis_of, may_be_compared, rows_of
+from lmlab.errors import InputError
+from lmlab.text import canonical_json
+from lmlab.tracking.reading import Artifacts, RunRecord
+
+FINISHED = "FINISHED"
+PREDICTIONS = "predictions.parquet"
+TOKENS = "tokens"
+NAMED = 5
+
+
+def compare(runs: Sequence[RunRecord], artifacts: Artifacts, *, metric: str | None, is_chosen: bool) -> Comparison:
+    """The comparison of these runs: in one section if a person chose them, else in one for each basis of comparison.
+
+    Raises: InputError if there is nothing to compare, or chosen runs cannot be ranked.
+    """
+    evaluated, notes = _evaluated(runs, artifacts)
+    if not evaluated:
+        raise InputError("there is no finished run to compare: train one with `python -m pipelines.run`")
+    groups = [evaluated] if is_chosen else _groups(evaluated, metric)
+    if not groups:
+        raise InputError(f"--metric {metric}: no finished run has the metric {metric}")
+    sections = [_section(group, artifacts, metric) for group in groups]
+    if not is_chosen:
+        alone = [section.title for section in sections if len(section.rows) < 2]
+        if len(alone) < len(sections):
+            sections = [section for section in sections if len(section.rows) > 1]
+            notes += [f"left out, with nothing to compare with: {', '.join(alone)}"] if alone else []
+    return Comparison(sections, _failures(runs, artifacts), notes)
+
+
+def _evaluated(runs: Sequence[RunRecord], artifacts: Artifacts) -> tuple[list[Evaluated], list[str]]:
+    found, older = [], []
+    for run in runs:
+        evaluation = artifacts.evaluation(run.run_id) if run.state == FINISHED else None
+        if evaluation is not None and may_be_compared(evaluation):
+            found.append(Evaluated(run, evaluation))
+        elif evaluation is not None:
+            older.append(run.name)
+    if not older:
+        return found, []
+    names = ", ".join(older[:NAMED]) + (", ..." if len(older) > NAMED else "")
+    return found, [f"left out, for they do not say what they were measured on: {len(older)} older runs ({names})"]
+
+
+def _groups(evaluated: Sequence[Evaluated], metric: str | None) -> list[list[Evaluated]]:
+    groups: dict[str, list[Evaluated]] = {}
+    for one in evaluated:
+        if metric is None or metric in one.details["metrics"]:
+            groups.setdefault(canonical_json(basis_of(one, metric or headline_of(one))), []).append(one)
+    # The one with the newest run first.
+    return sorted(groups.values(), key=lambda group: -group[-1].run.started)
+
+
+def headline_of(one: Evaluated) -> str:
+    """The first metric of the run's task."""
+    return next(iter(one.details["metrics"]))
+
+
+def _section(group: Sequence[Evaluated], artifacts: Artifacts, metric: str | None) -> Section:
+    name = metric or headline_of(group[0])
+    rows = rows_of(group, name)
+    details: dict[str, Any] = dict(group[0].details)
+    definition, params = details["metrics"][name], group[0].run.params
+    curves = {row.runs[0].run.run_id: _curve(row.runs[0].run, artifacts) for row in rows}
+    place = f"{params.get('source.name', 'a source')}, {details['records']:,} test records"
+    title = f"{details['task'].replace('_', ' ')} on {place}"
+    section = Section(
+        title, definition["label"], definition["better"], rows, "", plots_of(rows, curves, label=definition["label"])
+    )
+    return section._replace(verdict=_verdict(section, name, artifacts))
+
+
+def _verdict(section: Section, metric: str, artifacts: Artifacts) -> str:
+    if len(section.rows) < 2:
+        return ""
+    first, second = (artifacts.fetch(row.runs[0].run.run_id, PREDICTIONS) for row in section.rows[:2])
+    try:
+        return compare_best(section.rows, metric, (first, second)).sentence(section.label, section.places)
+    except InputError as error:
+        return str(error)
+
+
+def _curve(run: RunRecord, artifacts: Artifacts) -> Curve:
+    tokens = dict(artifacts.curve(run.run_id, TOKENS))
+    return [(tokens[step], value) for step, value in artifacts.curve(run.run_id, CURVE) if step in tokens]
+
+
+def _failures(runs: Sequence[RunRecord], artifacts: Artifacts) -> list[Failure]:
+    return [
+        Failure(run.name, run.state, artifacts.error_line(run.run_id) if run.state == "FAILED" else _why(run))
+        for run in runs
+        if run.state not in (FINISHED, "RUNNING")
+    ]
+
+
+def _why(run: RunRecord) -> str:
+    return run.tags.get("lmlab.pruned", "interrupted; the same command goes on with it")

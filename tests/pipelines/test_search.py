@@ -1,0 +1,94 @@
+"""A search by Optuna over real trainings, killed and started again."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lmlab.tracking import open_store
+from tests.pipelines.tiny import TINY, TRANSFORMER, command_of, environment, run_command, write_text
+
+pytestmark = pytest.mark.slow
+
+SEARCH = [
+    "-m",
+    "hydra/sweeper=optuna",
+    "training.learning_rate=tag(log, interval(1e-4, 1e-1))",
+    "hydra.sweeper.num_trials=3",
+    "hydra.sweeper.pruner={num_startup_trials: 2, num_warmup_steps: 0}",
+    *TINY,
+    *TRANSFORMER,
+    "runtime.checkpoint_every_seconds=0",
+]
+
+
+@pytest.fixture
+def project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    write_text(project)
+    return project
+
+
+def _kill_after(project: Path, *, trainings: int) -> None:
+    process = subprocess.Popen(
+        command_of("run", *SEARCH),
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(project.glob("work/train-*.lock"))) < trainings:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _trials(project: Path) -> list[str]:
+    [path] = project.glob("work/sweeps/*/trials.csv")
+    # Without their numbers: those that were interrupted have some too.
+    return [line.partition(",")[2] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_search_killed_twice_ends_with_the_trials_of_an_undisturbed_one(project: Path, tmp_path: Path) -> None:
+    _kill_after(project, trainings=1)
+    _kill_after(project, trainings=2)
+    dry = run_command(project, "run", *SEARCH, "--dry-run")
+    assert "of 3 trials have ended" in dry.stdout
+    assert "1 interrupted ones among them" in dry.stdout
+    done = run_command(project, "run", *SEARCH)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("best: trial ")
+
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    for path in project.iterdir():
+        if path.is_symlink() or path.name == "my.txt":
+            (undisturbed / path.name).symlink_to(path)
+    assert run_command(undisturbed, "run", *SEARCH, "runtime.tracking=false").returncode == 0
+    assert _trials(project) == _trials(undisturbed)
+    assert len(_trials(project)) == 4
+
+    store = open_store(project)
+    [parent] = [run for run in store.client.search_runs([store.experiment_id]) if "lmlab.sweep" in run.data.tags]
+    assert parent.info.status == "FINISHED"
+    artifacts = {artifact.path for artifact in store.client.list_artifacts(parent.info.run_id)}
+    assert {"history_validation_bits_per_byte.svg", "trials.csv", "best.md"} <= artifacts
+
+
+def test_a_search_that_cannot_be_is_refused_in_one_line(project: Path) -> None:
+    for arguments, message in (
+        (["hydra.sweeper.sampler=grid"], "a grid goes through choices"),
+        (["hydra.sweeper.num_trials=0"], "hydra.sweeper.num_trials: "),
+    ):
+        done = run_command(project, "run", *SEARCH, *arguments)
+        assert done.returncode == 2
+        assert done.stderr.count("error: ") == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
