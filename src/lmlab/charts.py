@@ -142,7 +142,7 @@ def parallel_chart(axes: Sequence[Axis], *, title: str) -> str:
         parts.append(f'<polyline class="line s{number % COLORS}" points="{points}"/>')
     for x, axis, up in zip(xs, axes, places, strict=True):
         ends = f'x1="{_number(x)}" x2="{_number(x)}" y1="58" y2="{LINE_HEIGHT - 34}"'
-        name = shortened_label(axis.name.rpartition(".")[2], CELL_LABEL_CHARACTERS)
+        name = shortened_label(axis.name, CELL_LABEL_CHARACTERS)
         parts += [f'<line class="grid" {ends}/>', _text(x, 46, name, anchor="middle")]
         for value, y in _shown(axis.values, up):
             words = shortened_label(value, CELL_LABEL_CHARACTERS) if isinstance(value, str) else f"{value:.4g}"
@@ -182,7 +182,8 @@ def _axes(points: Sequence[Point], *, log_x: bool) -> _Axes:
     y_ticks = linear_ticks(low, high)
     left = 24 + CHARACTER_WIDTH * max(len(tick_text(tick)) for tick in y_ticks)
     x_low, x_high = (min(xs), max(xs)) if max(xs) > min(xs) else (min(xs), min(xs) * 2 or 1.0)
-    x_ticks = log_ticks(x_low, x_high) if log_x else linear_ticks(x_low, x_high)
+    powers = log_ticks(x_low, x_high) if log_x else []
+    x_ticks = powers if len(powers) > 1 else linear_ticks(x_low, x_high)
     across = _Scale(x_low, x_high, left, WIDTH - 16, log_x)
     up = _Scale(min(low, y_ticks[0]), max(high, y_ticks[-1]), LINE_HEIGHT - 46, 58, False)
     return _Axes(across, up, [tick for tick in x_ticks if x_low <= tick <= x_high], y_ticks)
@@ -271,7 +272,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def tick_text(value: float) -> str:
     """The number as short as it can be: 0.25, 12, 4096, 20k, 1.5M."""
-    for bound, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+    for bound, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= bound:
             scale = 1e3 if unit == "k" else bound
             return f"{value / scale:.6g}{unit}"

@@ -6,8 +6,7 @@ import pytest
 
 from lmlab.errors import InputError
 from lmlab.tracking.reading import Artifacts, children_of, find_sweep, read_runs
-from tests.laws.imports import PROJECT
-from tests.pipelines.tiny import TINY, run_command, write_text
+from tests.pipelines.tiny import TINY, new_project, run_command
 
 pytestmark = pytest.mark.slow
 
@@ -19,11 +18,7 @@ SWEEP = ["-m", "model=lstm,gru", "seed=1,2", "hydra/launcher=joblib", *TINY, *SI
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a sweep of four jobs, a refused job, and a run with another tokenizer."""
-    folder = tmp_path_factory.mktemp("compared") / "project"
-    folder.mkdir()
-    for name in ("conf", "src", "pipelines", "dvc.yaml", "constraints.txt", "params.yaml"):
-        (folder / name).symlink_to(PROJECT / name)
-    write_text(folder)
+    folder = new_project(tmp_path_factory.mktemp("compared") / "project")
     others = [*[one for one in TINY if "tokenizer" not in one], *SIZES, "model=lstm", "tokenizer=characters"]
     for arguments, code in (
         (others, 0),
@@ -63,7 +58,8 @@ def test_a_failed_job_is_listed_with_what_broke(swept: Path, tmp_path: Path) -> 
     done = run_command(swept, "compare", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "FAILED: training.learning_rate=-1: lmlab.errors.InputError: training.learning_rate: Input should" in said
+    refused = "FAILED: transformer seed=1 language_modeling files: lmlab.errors.InputError: training.learning_rate: "
+    assert refused in said
 
 
 def test_chosen_runs_with_other_tokens_are_not_ranked_by_a_number_per_token(swept: Path, tmp_path: Path) -> None:

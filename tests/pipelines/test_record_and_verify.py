@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from lmlab.files import read_json, write_seal
 from lmlab.reported.result import read_result, result_path
-from tests.pipelines.tiny import TINY, TRANSFORMER, run_command, write_text
+from tests.pipelines.tiny import TINY, TRANSFORMER, new_project, run_command
 
 pytestmark = pytest.mark.slow
 
@@ -20,13 +20,7 @@ README = "# Title\n\n<!-- results: tiny -->\n<!-- end of results -->\n\nThe end.
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a result of two seeds."""
-    from tests.laws.imports import PROJECT
-
-    folder = tmp_path_factory.mktemp("recorded") / "project"
-    folder.mkdir()
-    for name in ("conf", "src", "pipelines", "dvc.yaml", "constraints.txt", "params.yaml"):
-        (folder / name).symlink_to(PROJECT / name)
-    write_text(folder)
+    folder = new_project(tmp_path_factory.mktemp("recorded") / "project")
     (folder / "README.md").write_text(README, encoding="utf-8")
     done = run_command(folder, "record", NAME, *TINY, *TRANSFORMER, "--seeds", "1", "2")
     assert done.returncode == 0, done.stderr

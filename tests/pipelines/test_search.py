@@ -2,14 +2,13 @@
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from lmlab.tracking import open_store
-from tests.pipelines.tiny import TINY, TRANSFORMER, command_of, environment, run_command, write_text
+from tests.pipelines.tiny import TINY, TRANSFORMER, new_project, run_command, start_command, write_text
 
 pytestmark = pytest.mark.slow
 
@@ -33,21 +32,14 @@ def project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _kill_after(project: Path, *, trainings: int) -> None:
-    process = subprocess.Popen(
-        command_of("run", *SEARCH),
-        cwd=project,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = start_command(project, "run", *SEARCH)
     deadline = time.monotonic() + 120
     while len(list(project.glob("work/train-*.lock"))) < trainings:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
 
 
 def _trials(project: Path) -> list[str]:
@@ -66,11 +58,7 @@ def test_a_search_killed_twice_ends_with_the_trials_of_an_undisturbed_one(projec
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("best: trial ")
 
-    undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    for path in project.iterdir():
-        if path.is_symlink() or path.name == "my.txt":
-            (undisturbed / path.name).symlink_to(path)
+    undisturbed = new_project(tmp_path / "undisturbed")
     assert run_command(undisturbed, "run", *SEARCH, "runtime.tracking=false").returncode == 0
     assert _trials(project) == _trials(undisturbed)
     assert len(_trials(project)) == 4

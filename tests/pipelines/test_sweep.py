@@ -11,7 +11,7 @@ from mlflow.entities import Run
 
 from lmlab.files import file_digest, read_json
 from lmlab.tracking import open_store
-from tests.pipelines.tiny import TINY, TRANSFORMER, command_of, environment, run_command, write_text
+from tests.pipelines.tiny import TINY, TRANSFORMER, new_project, run_command, start_command, write_text
 
 pytestmark = pytest.mark.slow
 
@@ -44,18 +44,6 @@ def _weights(project: Path) -> set[str]:
     return {file_digest(path) for path in project.glob("work/train-*/bundle/model.safetensors")}
 
 
-def _start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command_of("run", *arguments),
-        cwd=project,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def _stop_in_training(process: subprocess.Popen[str], project: Path, *, after_jobs: int, sent: signal.Signals) -> str:
     """Send the signal while the job after so many finished ones trains; what the process said until then."""
     deadline = time.monotonic() + 120
@@ -73,7 +61,9 @@ def test_a_killed_sweep_started_again_trains_nothing_twice_and_gives_the_bytes_o
     project: Path, tmp_path: Path
 ) -> None:
     rates = "training.learning_rate=1e-3,-1,2e-3,3e-3"
-    said = _stop_in_training(_start(project, "-m", rates, *CHECKPOINTED), project, after_jobs=1, sent=signal.SIGKILL)
+    said = _stop_in_training(
+        start_command(project, "run", "-m", rates, *CHECKPOINTED), project, after_jobs=1, sent=signal.SIGKILL
+    )
     assert said.count("stage train\n") == 2
     assert _states(project) == {
         "learning_rate=0.001": "FINISHED",
@@ -96,11 +86,7 @@ def test_a_killed_sweep_started_again_trains_nothing_twice_and_gives_the_bytes_o
     [parent], _ = _runs(project)
     assert parent.info.status == "FAILED"
 
-    undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    for path in project.iterdir():
-        if path.is_symlink() or path.name == "my.txt":
-            (undisturbed / path.name).symlink_to(path)
+    undisturbed = new_project(tmp_path / "undisturbed")
     good = "training.learning_rate=1e-3,2e-3,3e-3"
     assert run_command(undisturbed, "run", "-m", good, *TRAINING, "runtime.tracking=false").returncode == 0
     assert _weights(undisturbed) == _weights(project)
@@ -120,7 +106,7 @@ def test_a_failed_job_is_tried_again_when_asked(project: Path) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_the_parent_and_the_job_killed(sent: signal.Signals, project: Path) -> None:
     sweep = ["-m", "seed=1,2", *TRAINING, "training.max_steps=1000000", "runtime.checkpoint_every_seconds=0"]
-    said = _stop_in_training(_start(project, *sweep), project, after_jobs=0, sent=sent)
+    said = _stop_in_training(start_command(project, "run", *sweep), project, after_jobs=0, sent=sent)
     assert "Traceback" not in said
     [parent], children = _runs(project)
     assert parent.info.status == "KILLED"
@@ -130,8 +116,8 @@ def test_a_signal_leaves_the_parent_and_the_job_killed(sent: signal.Signals, pro
 
 
 def test_two_sweeps_at_once_share_one_store_and_one_work_folder(project: Path) -> None:
-    first = _start(project, "-m", "seed=1,2", *TRAINING)
-    second = _start(project, "-m", "seed=2,1", *TRAINING, "evaluation.samples.num_unprompted=2")
+    first = start_command(project, "run", "-m", "seed=1,2", *TRAINING)
+    second = start_command(project, "run", "-m", "seed=2,1", *TRAINING, "evaluation.samples.num_unprompted=2")
     said = [process.communicate(timeout=300)[0] for process in (first, second)]
     assert [process.returncode for process in (first, second)] == [0, 0], said
     for stage, times in (("clean", 1), ("encode", 1), ("train", 2), ("evaluate", 4)):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.corpus import texts
+from tests.laws.imports import PROJECT
 
 SOURCE = ["source=files", "source.path=my.txt", "source.documents=paragraphs"]
 TINY = [
@@ -36,6 +37,15 @@ TRANSFORMER = [
 ]
 
 
+def new_project(folder: Path) -> Path:
+    """The folder as a clone of the project, nothing computed yet, with the user's own text."""
+    folder.mkdir(parents=True)
+    for name in ("conf", "src", "pipelines", "dvc.yaml", "constraints.txt", "params.yaml"):
+        (folder / name).symlink_to(PROJECT / name)
+    write_text(folder)
+    return folder
+
+
 def write_text(project: Path) -> None:
     """The user's own text: my.txt, documents parted by blank lines."""
     (project / "my.txt").write_text("\n".join(texts(200, seed=1)), encoding="utf-8")
@@ -56,3 +66,16 @@ def run_command(project: Path, name: str, *arguments: str) -> subprocess.Complet
     """Run a command of pipelines/ in the project."""
     command = command_of(name, *arguments)
     return subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+
+
+def start_command(project: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a command of pipelines/ in the project, in a process group of its own that a test may kill."""
+    return subprocess.Popen(
+        command_of(name, *arguments),
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )

@@ -4,12 +4,12 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lmlab.charts import places_of
 from lmlab.comparison.rows import Row
 from lmlab.files import whole_file
-from lmlab.reporting.wording import FILTERS
+from lmlab.reporting.pages import page_environment
 from lmlab.results import flat_numbers
 
 
@@ -139,24 +139,11 @@ def csv_text(comparison: Comparison) -> str:
 
 
 def _render(template: str, comparison: Comparison) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader("lmlab.comparison"), jinja2.PackageLoader("lmlab.reporting")]),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    return (
+        page_environment("lmlab.comparison")
+        .get_template(template)
+        .render(comparison=comparison, headings_of=headings_of, cells_of=cells_of, plot_name=plot_name)
     )
-    environment.filters.update(FILTERS)
-    facts: dict[str, Any] = {
-        "comparison": comparison,
-        "headings_of": headings_of,
-        "cells_of": cells_of,
-        "plot_name": plot_name,
-    }
-    return environment.get_template(template).render(facts)
 
 
 def _write(path: Path, text: str) -> None:

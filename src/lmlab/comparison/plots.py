@@ -56,7 +56,10 @@ def _against(rows: Sequence[Row], xs: Sequence[float], x_label: str, label: str,
 
 
 def _axes(rows: Sequence[Row], label: str) -> list[Axis]:
-    axes = [Axis(key, [_place(row.settings[key]) for row in rows]) for key in rows[0].settings]
+    axes = [
+        Axis(key.removesuffix(".name").rpartition(".")[2], [_place(row.settings[key]) for row in rows])
+        for key in rows[0].settings
+    ]
     return [*axes, Axis(label, [row.value for row in rows])]
 
 

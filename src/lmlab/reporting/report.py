@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lmlab.charts import Line, Point, line_chart
 from lmlab.errors import InputError
 from lmlab.files import check_seal, read_json, whole_file
-from lmlab.reporting.wording import FILTERS
+from lmlab.reporting.pages import page_environment
 from lmlab.results import baseline_names, decoding_text, measures_of
 from lmlab.run import Run
 
 if TYPE_CHECKING:
-    import jinja2
+    pass
 
 
 class ReportSettings(NamedTuple):
@@ -139,23 +139,8 @@ def _place(path: Path) -> tuple[str, int]:
 def _render(template: str, facts: dict[str, Any]) -> str:
     import jinja2
 
-    environment = _environment()
+    environment = page_environment("lmlab.reporting")
     try:
         return environment.get_template(template).render(facts)
     except jinja2.UndefinedError as error:
         raise InputError(f"a report lacks what {template} shows ({error}): write it again with `dvc repro`") from None
-
-
-def _environment() -> "jinja2.Environment":
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lmlab.reporting"),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(FILTERS)
-    return environment
