@@ -79,7 +79,8 @@ def test_failed_and_diverged_trials_are_told_as_failed(tmp_path: Path) -> None:
     def launch(jobs: Sequence[list[str]]) -> list[Outcome]:
         return [next(ends) for _ in jobs]
 
-    run_search(Search(tmp_path, settings(num_trials=2), CONTINUOUS, []), launch)
+    with pytest.raises(InputError, match=r"no trial of the search has completed: .*trials\.csv"):
+        run_search(Search(tmp_path, settings(num_trials=2), CONTINUOUS, []), launch)
     assert [(row["state"], row["error"]) for row in _rows(tmp_path)] == [
         ("fail", "too high a rate"),
         ("fail", "not finite"),
@@ -99,7 +100,8 @@ def test_a_pruned_first_seed_ends_its_trial(tmp_path: Path) -> None:
         objectives={"validation_bits_per_byte": "minimize"},
         pruner={"num_startup_trials": 1, "num_warmup_steps": 0},
     )
-    run_search(Search(tmp_path, pruned, CONTINUOUS, []), launch)
+    with pytest.raises(InputError, match="no trial of the search has completed"):
+        run_search(Search(tmp_path, pruned, CONTINUOUS, []), launch)
     assert [job[-2:] for job in asked] == [["seed=1", "hydra.sweeper.trial=0"]]
     assert _rows(tmp_path)[0]["state"] == "pruned"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmlab.charts import Bar, Dot, Line, Point, bar_chart, line_chart, scatter_chart
+from lmlab.errors import InputError
 from lmlab.files import whole_file
 from lmlab.search.settings import SearchSettings
 from lmlab.search.study import as_overrides, ended_trials
@@ -20,12 +21,15 @@ LEAST_TRIALS = 4
 
 
 def write_pages(folder: Path, study: "Study", settings: SearchSettings, fixed: Sequence[str]) -> str:
-    """Write the files; the best trials in a few lines."""
+    """Write the files; the best trials in a few lines.
+
+    Raises: InputError if no trial has completed.
+    """
     ended = ended_trials(study)
     complete = [trial for trial in ended if trial.values is not None]
     _write(folder / "trials.csv", trials_text(ended, settings))
     if not complete:
-        return "no trial has completed: the errors stand in trials.csv"
+        raise InputError(f"no trial of the search has completed: what went wrong stands in {folder / 'trials.csv'}")
     objectives = list(settings.objectives)
     for place, name in enumerate(objectives):
         _write(folder / f"history_{name}.svg", _history(complete, place, name, settings.objectives[name]))

@@ -21,7 +21,6 @@ class FoundRun(NamedTuple):
 
     run_id: str
     name: str
-    state: str
 
 
 def find_one_run(project: Path, named: str) -> FoundRun:
@@ -37,7 +36,7 @@ def find_one_run(project: Path, named: str) -> FoundRun:
         ids = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in found[:SHOWN])
         raise InputError(f"{named}: {len(found)} runs are meant by that: {ids}...; give the id of one")
     [run] = found
-    return FoundRun(run.info.run_id, str(run.info.run_name), run.info.status)
+    return FoundRun(run.info.run_id, str(run.info.run_name))
 
 
 def all_runs(store: Store) -> "list[StoredRun]":
