@@ -43,7 +43,16 @@ def _folders(project: Path, stage: str) -> list[Path]:
     return [path for path in (project / "work").glob(f"{stage}-*") if path.is_dir()]
 
 
+def _planned(project: Path) -> list[str]:
+    """What a dry run says of each stage."""
+    done = run_command(project, "run", *TINY, *TRANSFORMER, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    return [line.split()[0] for line in done.stdout.splitlines()]
+
+
 def test_a_run_writes_everything_and_a_second_one_redoes_no_stage(project: Path) -> None:
+    assert _planned(project) == ["run"] * 6
+    assert not (project / "work").exists()
     done = run_command(project, "run", *TINY, *TRANSFORMER)
     assert done.returncode == 0, done.stderr
     [evaluate], [train], [report] = (_folders(project, stage) for stage in ("evaluate", "train", "report"))
@@ -58,8 +67,16 @@ def test_a_run_writes_everything_and_a_second_one_redoes_no_stage(project: Path)
     assert again.returncode == 0, again.stderr
     assert again.stdout == done.stdout
     assert again.stderr.count(": already in work/") == 6
+    assert _planned(project) == ["skip"] * 6
     assert {path: path.stat().st_mtime_ns for path in (project / "work").rglob("*.json")} == written
     assert len(_runs(project)) == 1
+
+
+def test_several_values_without_m_are_refused(project: Path) -> None:
+    done = run_command(project, "run", *TINY, *TRANSFORMER, "seed=1,2")
+    assert done.returncode == 2
+    assert "add --multirun to your command line" in done.stderr
+    assert not (project / "work").exists()
 
 
 def test_an_output_deleted_from_work_is_made_again(project: Path) -> None:

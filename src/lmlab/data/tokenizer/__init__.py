@@ -66,6 +66,17 @@ class Tokenizer:
         """Write tokenizer.json, which `transformers.PreTrainedTokenizerFast(tokenizer_file=...)` loads."""
         self.inner.save(str(folder / FILE_NAME))
 
+    def with_separators(self, *, closes: bool) -> "Tokenizer":
+        """A tokenizer for other software, which begins each text with a separator, and closes it with one if asked."""
+        import tokenizers
+
+        inner = tokenizers.Tokenizer.from_str(self.inner.to_str())
+        inner.post_processor = tokenizers.processors.TemplateProcessing(
+            single=f"{SEPARATOR} $A {SEPARATOR}" if closes else f"{SEPARATOR} $A",
+            special_tokens=[(SEPARATOR, self.separator_id)],
+        )
+        return Tokenizer(inner)
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens."""
         encodings = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
