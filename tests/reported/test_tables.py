@@ -7,7 +7,7 @@ from tests.reported.results import METRIC, result
 
 ROW = (
     "| `docs_lstm` | bits per byte, lower is better | 1.500 (1.400 to 1.600) | 1.600 ± 0.141 (2 seeds) | 1.800, xz "
-    "| 1,328,512 | 20,480 tokens |"
+    "| 1,328,512 | 20,480 tokens | `python -m pipelines.run model=lstm 'source.columns={text: body}' seed=1` |"
 )
 
 
@@ -33,7 +33,7 @@ def test_only_what_stands_between_the_marks_is_rendered() -> None:
     text = "before\n<!-- results: docs_lstm -->\nold\n<!-- end of results -->\nafter\n"
     filled = fill_tables(text, lambda name: result(name=name))
     assert filled.startswith("before\n<!-- results: docs_lstm -->\n| result |")
-    assert filled.endswith(".\n<!-- end of results -->\nafter\n")
+    assert filled.endswith(" seed=1` |\n<!-- end of results -->\nafter\n")
     assert "old" not in filled
     assert fill_tables(filled, lambda name: result(name=name)) == filled
 

@@ -12,7 +12,10 @@ from lmlab.charts import places_of
 from lmlab.reported.result import ReportedMetric, ReportedResult, ReportedScore
 
 _TABLE = re.compile(r"(<!-- results: ([\w ]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
-HEADINGS = ("result", "metric", "test split (95 % interval)", "over seeds", "best baseline", "parameters", "trained on")
+HEADINGS = (
+    *("result", "metric", "test split (95 % interval)", "over seeds", "best baseline", "parameters", "trained on"),
+    "command",
+)
 
 
 def fill_tables(text: str, result_of: Callable[[str], ReportedResult]) -> str:
@@ -26,11 +29,9 @@ def fill_tables(text: str, result_of: Callable[[str], ReportedResult]) -> str:
 
 
 def table_of(results: list[ReportedResult]) -> str:
-    """A Markdown table with a row for each result: its headline, and the commands below it."""
-    rows = ["| " + " | ".join(HEADINGS) + " |", "|---|---|---|---|---|---:|---:|"]
-    rows += ["| " + " | ".join(_cells(result)) + " |" for result in results]
-    commands = [f"`{result.name}`: `{command_of(result)}`" for result in results]
-    return "\n".join(rows) + "\n\nThe commands: " + "; ".join(commands) + "."
+    """A Markdown table with a row for each result: its headline, what it cost, and the command that gives it."""
+    rows = ["| " + " | ".join(HEADINGS) + " |", "|---|---|---|---|---|---:|---:|---|"]
+    return "\n".join(rows + ["| " + " | ".join(_cells(result)) + " |" for result in results])
 
 
 def command_of(result: ReportedResult) -> str:
@@ -52,6 +53,7 @@ def _cells(result: ReportedResult) -> list[str]:
         _best_baseline(result, name, metric, places),
         f"{result.parameters:,}",
         f"{result.training_tokens:,} tokens",
+        f"`{command_of(result)}`",
     ]
 
 
