@@ -1,11 +1,14 @@
 """What all tests share: shapes checked at run time, tiny settings and tiny data."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# A shell starts what it runs in the background with Ctrl-C ignored, and the commands that tests interrupt inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 try:
     from jaxtyping import install_import_hook

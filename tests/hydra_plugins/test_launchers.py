@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.laws.imports import PROJECT
+from tests.pipelines.tiny import kill_group
 
 pytestmark = pytest.mark.slow
 
@@ -143,14 +144,17 @@ def test_a_job_whose_process_is_killed_takes_no_other_with_it(name: str, app: Pa
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_parent_ends_the_jobs_in_order_and_leaves_no_process(sent: signal.Signals, app: Path) -> None:
     process = _start(app, "x=1,2,3", "mode=wait", *LAUNCHERS["joblib"])
-    deadline = time.monotonic() + 60
-    while len(list((app / "out").glob("*.json"))) < 2:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, sent)
-    process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 60
+        while len(list((app / "out").glob("*.json"))) < 2:
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, sent)
+        process.communicate(timeout=60)
+    finally:
+        kill_group(process)
     assert process.returncode != 0
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive

@@ -1,7 +1,6 @@
 """`python -m pipelines.run` in a project of its own: what it leaves on disk, in MLflow and as exit code."""
 
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from mlflow.entities import Run
 
 from lmlab.files import read_json
 from lmlab.tracking import open_store
-from tests.pipelines.tiny import TINY, TRANSFORMER, command_of, environment, run_command, write_text
+from tests.pipelines.tiny import TINY, TRANSFORMER, kill_group, run_command, start_command, write_text
 
 pytestmark = pytest.mark.slow
 
@@ -124,20 +123,18 @@ def test_a_sweep_with_a_bad_job_names_it_and_finishes_the_others(project: Path) 
 def test_a_signal_in_mid_training_leaves_the_run_killed_and_no_traceback(
     sent: signal.Signals, code: int, project: Path
 ) -> None:
-    command = command_of("run", *TINY, *TRANSFORMER, "training.max_steps=1000000")
-    log = project / "log"
-    with (
-        log.open("w") as stream,
-        subprocess.Popen(command, cwd=project, env=environment(), stdout=stream, stderr=stream) as process,
-    ):
+    process = start_command(project, "run", *TINY, *TRANSFORMER, "training.max_steps=1000000")
+    try:
         deadline = time.monotonic() + 60
         while not list(project.glob("work/checkpoints-*/best.safetensors")):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(sent)
-        assert process.wait(timeout=60) == code, log.read_text()
-    said = log.read_text()
+        said = process.communicate(timeout=60)[0]
+    finally:
+        kill_group(process)
+    assert process.returncode == code, said
     assert "Traceback" not in said
     assert said.count("interrupted") == (sent == signal.SIGINT)
     [run] = _runs(project)

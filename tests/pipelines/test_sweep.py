@@ -11,7 +11,7 @@ from mlflow.entities import Run
 
 from lmlab.files import file_digest, read_json
 from lmlab.tracking import open_store
-from tests.pipelines.tiny import TINY, TRANSFORMER, new_project, run_command, start_command, write_text
+from tests.pipelines.tiny import TINY, TRANSFORMER, kill_group, new_project, run_command, start_command, write_text
 
 pytestmark = pytest.mark.slow
 
@@ -46,15 +46,18 @@ def _weights(project: Path) -> set[str]:
 
 def _stop_in_training(process: subprocess.Popen[str], project: Path, *, after_jobs: int, sent: signal.Signals) -> str:
     """Send the signal while the job after so many finished ones trains; what the process said until then."""
-    deadline = time.monotonic() + 120
-    while len(list(project.glob("work/train-*/done"))) < after_jobs or not list(
-        project.glob("work/checkpoints-*/resume.pt")
-    ):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, sent)
-    return process.communicate(timeout=60)[0]
+    try:
+        deadline = time.monotonic() + 120
+        while len(list(project.glob("work/train-*/done"))) < after_jobs or not list(
+            project.glob("work/checkpoints-*/resume.pt")
+        ):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, sent)
+        return process.communicate(timeout=60)[0]
+    finally:
+        kill_group(process)
 
 
 def test_a_killed_sweep_started_again_trains_nothing_twice_and_gives_the_bytes_of_an_undisturbed_one(

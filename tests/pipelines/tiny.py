@@ -1,8 +1,10 @@
 """The commands as a user runs them, with settings so small that a whole pipeline takes seconds."""
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.corpus import texts
@@ -79,3 +81,10 @@ def start_command(project: Path, name: str, *arguments: str) -> subprocess.Popen
         text=True,
         start_new_session=True,
     )
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """End whatever is left of a command that `start_command` started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
