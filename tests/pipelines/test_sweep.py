@@ -96,12 +96,12 @@ def test_a_killed_sweep_started_again_trains_nothing_twice_and_gives_the_bytes_o
 
 
 def test_a_failed_job_is_tried_again_when_asked(project: Path) -> None:
-    sweep = ["run", "-m", "training.learning_rate=-1,1e-3", *TINY, *TRANSFORMER]
+    sweep = ["run", "-m", "training.learning_rate=-1,-2", *TINY, *TRANSFORMER]
     first = run_command(project, *sweep)
-    assert first.stderr.count("error: training.learning_rate") == 1
+    assert first.stderr.count("error: training.learning_rate") == 2
     second, third = run_command(project, *sweep), run_command(project, *sweep, "--retry-failed")
     assert second.stderr.count("error: training.learning_rate") == 0
-    assert third.stderr.count("error: training.learning_rate") == 1
+    assert third.stderr.count("error: training.learning_rate") == 2
     assert "retry    training.learning_rate=-1" in third.stdout
     assert {first.returncode, second.returncode, third.returncode} == {2}
 
@@ -137,9 +137,9 @@ def test_two_sweeps_at_once_share_one_store_and_one_work_folder(project: Path) -
 
 
 def test_jobs_of_a_sweep_whose_store_was_lost_are_filled_in_without_training(project: Path) -> None:
-    sweep = ["run", "-m", "seed=1,2", *TINY, *TRANSFORMER]
+    sweep = ["run", "-m", "seed=3", *TINY, *TRANSFORMER]
     assert run_command(project, *sweep, "runtime.tracking=false").returncode == 0
     again = run_command(project, *sweep)
     assert again.returncode == 0, again.stderr
     assert "stage train\n" not in again.stderr
-    assert set(_states(project)) == {"seed=1", "seed=2"}
+    assert set(_states(project).values()) == {"FINISHED"}
