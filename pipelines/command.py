@@ -3,6 +3,7 @@
 import argparse
 import errno
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -15,6 +16,7 @@ from lmlab.text import nearest
 
 INPUT_ERROR_CODE = 2
 INTERRUPTED_CODE = 128 + signal.SIGINT
+BROKEN_PIPE_CODE = 128 + 13  # SIGPIPE, which Windows has not
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -58,8 +60,13 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     set_up()
     try:
         code = command() or 0
+        sys.stdout.flush()
     except KeyboardInterrupt:
         code = _interrupted()
+    except BrokenPipeError:
+        # Who reads, such as head, has what it wanted; what Python still holds back must not fail at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE_CODE
     except SystemExit as end:
         # Lightning turns Ctrl-C into an exit with status 1.
         if not isinstance(end.__context__, KeyboardInterrupt):
