@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from queue import Queue
-from typing import TYPE_CHECKING
 
 import psutil
 from hydra.core.utils import JobReturn
 
+# Here and not where they are used: two threads that import loky at once find it half imported.
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
 from hydra_plugins.lmlab_launchers import died
 from hydra_plugins.lmlab_launchers._shipping import Shipment, unpack_and_run
-
-if TYPE_CHECKING:
-    from joblib.externals.loky import ProcessPoolExecutor
 
 GRACE_SECONDS = 30
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -55,9 +55,6 @@ class Worker:
 
     def run(self, job: Shipment) -> JobReturn:
         """What the job returned."""
-        from joblib.externals.loky import ProcessPoolExecutor
-        from joblib.externals.loky.process_executor import TerminatedWorkerError
-
         # A pool of one: a larger one breaks as a whole when a process dies.
         self._pool = self._pool or ProcessPoolExecutor(max_workers=1, env=self._environment)
         try:

@@ -39,11 +39,11 @@ def find_one_run(project: Path, named: str) -> FoundRun:
     return FoundRun(run.info.run_id, str(run.info.run_name))
 
 
-def all_runs(store: Store) -> "list[StoredRun]":
-    """Every run of the project's experiment that was not deleted, newest first."""
+def all_runs(store: Store, where: str = "") -> "list[StoredRun]":
+    """Every run of the project's experiment that a filter of MLflow's search lets through, newest first."""
     runs, token = [], None
     while True:
-        page = store.client.search_runs([store.experiment_id], max_results=RUNS_PER_CALL, page_token=token)
+        page = store.client.search_runs([store.experiment_id], where, max_results=RUNS_PER_CALL, page_token=token)
         runs += page
         token = page.token
         if not token:

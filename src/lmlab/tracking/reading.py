@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lmlab.errors import InputError
 from lmlab.files import read_json
-from lmlab.tracking.finding import RUNS_PER_CALL, all_runs
+from lmlab.tracking.finding import all_runs
 from lmlab.tracking.identity import FINGERPRINT_TAG, PARENT_TAG
 from lmlab.tracking.store import Store, open_store
 from lmlab.tracking.sweep import SWEEP_TAG
@@ -47,10 +47,11 @@ def read_runs(project: Path, where: str) -> list[RunRecord]:
     """
     store = open_store(project)
     try:
-        found = store.client.search_runs([store.experiment_id], where, max_results=RUNS_PER_CALL) if where else None
+        runs = all_runs(store, where)
     except Exception as error:  # MLflow's parser raises whatever its database library raises
+        if not where:
+            raise
         raise InputError(f"--where: MLflow does not understand this: {str(error).splitlines()[0]}") from None
-    runs = all_runs(store) if found is None else list(found)
     records = [_record(run) for run in runs if FINGERPRINT_TAG in run.data.tags]
     return sorted(records, key=lambda record: record.started)
 
