@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PATH := $(BIN):$(PATH)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help env repro test check verify ui clean
+.PHONY: help env repro test check verify ui play clean
 
 help:  ## say what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ verify: $(READY)  ## reproduce the reported results: score and evaluate all that
 
 ui: $(READY)  ## the MLflow UI on 127.0.0.1:5000
 	@python -m pipelines.ui
+
+play: $(READY)  ## a page to try models on, on 127.0.0.1:7860
+	@python -m pipelines.play
 
 clean:  ## remove what stages wrote outside DVC's cache; mlflow.db stays
 	rm -rf work data models

@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
-from lmlab.data.hub_access import stay_offline_by_default
 from lmlab.errors import InputError
+from lmlab.hub_access import stay_offline_by_default
 from lmlab.text import nearest
 
 INPUT_ERROR_CODE = 2

@@ -29,18 +29,25 @@ def compose(overrides: Sequence[str], *, conf: Path = CONF) -> dict[str, Any]:
         return _hydra_compose(overrides, resolve=True)
 
 
-def compose_base(overrides: Sequence[str]) -> dict[str, Any]:
-    """What the overrides of a sweep have in common: conf/ composed with those that name one value.
+def compose_choices(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """Jobs that a search may ask for: one, and for each further choice of a setting one with that choice.
 
-    Raises: as `compose`, for every override.
+    A setting that is searched in an interval keeps the value of conf/.
+
+    Raises: as `compose`, for every override and choice.
     """
     from hydra import initialize_config_dir
 
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        parsed = _check_overrides(overrides, CONF)
-    return compose(
-        [str(one.input_line) for one in parsed if not one.is_sweep_override() and not one.is_hydra_override()]
-    )
+        parsed = [one for one in _check_overrides(overrides, CONF) if not one.is_hydra_override()]
+        fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
+        # Sorted: a shuffled range comes in another order each time.
+        choices = [sorted(_choice_words(one)) for one in parsed if one.is_discrete_sweep()]
+        first = [words[0] for words in choices]
+        others = [
+            [*first[:place], word, *first[place + 1 :]] for place, words in enumerate(choices) for word in words[1:]
+        ]
+        return [_hydra_compose([*fixed, *job], resolve=True) for job in (first, *others)]
 
 
 def compose_jobs(overrides: Sequence[str]) -> list[tuple[list[str], dict[str, Any]]]:
@@ -80,13 +87,24 @@ def _check_overrides(overrides: Sequence[str], conf: Path) -> list[Any]:
     for one in own:
         if one.key_or_group in groups:
             _check_choice(one, conf)
-    chosen = [str(one.input_line) for one in own if one.key_or_group in groups and not one.is_sweep_override()]
-    known = _keys(_hydra_compose(chosen, resolve=False))
+    known = _known_keys([one for one in own if one.key_or_group in groups])
     for one in own:
         key = one.key_or_group
         if key not in groups and key not in known and not _inside_open_mapping(key, known):
             raise InputError(f"{key}: there is no such setting; {nearest(key, known | set(SECTIONS))}")
     return parsed
+
+
+def _known_keys(of_groups: Sequence[Any]) -> set[str]:
+    """The keys of conf/ with these choices of files; where a group has several, those that any of them brings."""
+    fixed = [str(one.input_line) for one in of_groups if not one.is_sweep_override()]
+    swept = [word for one in of_groups if one.is_sweep_override() for word in _choice_words(one)]
+    composed = [_hydra_compose([*fixed, *choice], resolve=False) for choice in ([[word] for word in swept] or [[]])]
+    return set().union(*map(_keys, composed))
+
+
+def _choice_words(override: Any) -> list[str]:
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
 def _hydra_compose(overrides: Sequence[str], *, resolve: bool) -> dict[str, Any]:

@@ -1,9 +1,13 @@
-"""Make a run the project's own setting: write conf/experiment/NAME.yaml, pick it in conf/config.yaml, compose.
+"""Make a run the project's own setting, or its model the champion of its task.
 
 RUN is a run's id, its name, or the beginning of its id or fingerprint, as MLflow and `pipelines.compare` show them.
-`dvc repro` then gives the run's metrics.
+Without --champion, conf/experiment/NAME.yaml is written with its settings, conf/config.yaml picks it and params.yaml is
+composed: `dvc repro` then gives the run's metrics. With --champion no file is written: the run's model is registered
+in MLflow under its task's name, if it is not yet, and gets the alias `champion` there, in place of the one before.
 
-Example: python -m pipelines.promote 3f9a2c --name long_gru
+Examples:
+  python -m pipelines.promote 3f9a2c --name long_gru
+  python -m pipelines.promote 3f9a2c --champion
 """
 
 import re
@@ -16,6 +20,8 @@ from typing import Any
 from lmlab.errors import InputError
 from lmlab.files import whole_file
 from lmlab.tracking.finding import find_one_run, read_settings
+from lmlab.tracking.registry import CHAMPION, make_champion
+from lmlab.tracking.store import tracking_address
 from pipelines.command import parser_of, run_command
 from pipelines.compose import CONF, compose, write_params
 from pipelines.differences import experiment_text, smallest_experiment
@@ -25,14 +31,37 @@ CHOICE = re.compile(r"^(  - experiment: )(\S+)$", re.MULTILINE)
 
 
 def main() -> int:
-    """Write the experiment and params.yaml."""
+    """Write the experiment and params.yaml, or mark the champion."""
     parser = parser_of("promote", __doc__)
     parser.add_argument("run", help="id, name or fingerprint of a run")
     parser.add_argument("--name", help="the experiment's name; by default made of task, model and seed")
     parser.add_argument("--force", action="store_true", help="replace an experiment of that name")
+    parser.add_argument("--champion", action="store_true", help="make its model its task's champion; writes no file")
     options = parser.options()
+    if options.champion:
+        if options.name or options.force:
+            raise InputError("--champion: writes no experiment, which --name and --force are for; leave them out")
+        print(champion_text(Path.cwd(), options.run))
+        return 0
     promote(Path.cwd(), options.run, name=options.name, force=options.force)
     return 0
+
+
+def champion_text(project: Path, run: str) -> str:
+    """Make the run's model its task's champion; what was done and how it is used, for people.
+
+    Raises: InputError if no run or several are meant, or it has no model.
+    """
+    done = make_champion(project, run)
+    name, number = done.version
+    replaced = f", in place of version {done.before}" if done.before not in (None, number) else ""
+    address = f"models:/{name}@{CHAMPION}"
+    return (
+        f"{address} is now version {number}{replaced}\n"
+        f"  apply it  python -m pipelines.apply --model {address}\n"
+        f"  serve it  MLFLOW_TRACKING_URI={tracking_address(project)} mlflow models serve -m {address} "
+        "--env-manager local --host 127.0.0.1 --port 5001"
+    )
 
 
 def promote(project: Path, run: str, *, name: str | None, force: bool) -> None:

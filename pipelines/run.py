@@ -22,7 +22,7 @@ from typing import Any
 from lmlab.errors import InputError
 from lmlab.run import Outcome
 from pipelines.command import INPUT_ERROR_CODE, check_options, run_command
-from pipelines.compose import CONF, common_overrides, compose, compose_base, compose_jobs
+from pipelines.compose import CONF, common_overrides, compose, compose_choices, compose_jobs
 from pipelines.in_process import run_pipeline, stages_text
 from pipelines.sweep import (
     Sweep,
@@ -71,22 +71,26 @@ def _run_once(params: Mapping[str, Any]) -> int:
 
 def _run_sweep(overrides: list[str], *, dry_run: bool, retries_failed: bool) -> int:
     """Say what there is to do, and do it under one parent run, which ends in its true state."""
-    base, project = compose_base(overrides), Path.cwd()
-    fingerprint = sweep_fingerprint(overrides, base)
-    sweep = Sweep(project, sweep_folder(project, fingerprint), None, common_overrides(overrides), retries_failed)
+    project = Path.cwd()
     # What a search will ask is not known before; its sweeper says how far it is.
     is_search = any(one.startswith("hydra/sweeper=") for one in overrides)
-    jobs = [] if is_search else [job_of(sweep, own, params) for own, params in compose_jobs(overrides)]
-    if dry_run and not is_search:
-        print(plan_text(sweep, jobs))
-        return 0
+    composed = [] if is_search else compose_jobs(overrides)
+    settings = compose_choices(overrides) if is_search else [params for _, params in composed]
+    fingerprint = sweep_fingerprint(project, overrides, settings)
+    sweep = Sweep(project, sweep_folder(project, fingerprint), None, common_overrides(overrides), retries_failed)
+    jobs = [job_of(sweep, own, params) for own, params in composed]
+    asked = {"dry_run": dry_run, "retry_failed": retries_failed} if is_search else {}
+    words = [*overrides, *(f"hydra.sweeper.{name}=true" for name, is_asked in asked.items() if is_asked)]
     if dry_run:
-        _hydra_sweep(sweep, [*overrides, "hydra.sweeper.dry_run=true"])
+        if is_search:
+            _hydra_sweep(sweep, words)
+        else:
+            print(plan_text(sweep, jobs))
         return 0
-    with tracked_sweep(sweep, overrides, base, fingerprint) as tracked:
+    with tracked_sweep(sweep, overrides, fingerprint, is_tracked=settings[0]["runtime"]["tracking"]) as tracked:
         if jobs:
             print(plan_text(tracked.sweep, jobs), flush=True)
-        _hydra_sweep(tracked.sweep, overrides)
+        _hydra_sweep(tracked.sweep, words)
         tracked.unfinished = unfinished_jobs(tracked.sweep, jobs)
     if tracked.unfinished:
         print(

@@ -1,6 +1,6 @@
 """The jobs of a sweep: what each is, how far an earlier try came, and how one is run.
 
-    work/sweeps/1f0c.../            the sweep's folder: the same command gives the same one
+    work/sweeps/1f0c.../            the sweep's folder: the same command with the same data and code gives the same one
         jobs/77ab....json           a job's record: name, state, error, metrics
 
 The records are what a sweep started again goes by, on whichever machine its jobs ran; MLflow shows the same as a
@@ -25,7 +25,7 @@ from lmlab.results import flat_numbers
 from lmlab.run import Outcome, PrunedError
 from lmlab.text import digest_of
 from lmlab.tracking.run import state_after
-from lmlab.tracking.sweep import close_sweep, open_sweep
+from lmlab.tracking.sweep import close_sweep, end_killed_jobs, open_sweep
 from pipelines.command import describe, is_users, report_error, set_up
 from pipelines.in_process import Watch, run_pipeline, source_digest_of, unwatched, waiting_lock
 from pipelines.settings import tracked, validate_params
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lmlab")
 
-UNTRACKED_OVERRIDES = ("runtime.", "hydra.launcher", "hydra/launcher", "hydra.sweep.", "hydra.sweeper.dry_run")
+UNTRACKED_OVERRIDES = (
+    *("runtime.", "hydra.launcher", "hydra/launcher", "hydra.sweep."),
+    *("hydra.sweeper.dry_run", "hydra.sweeper.retry_failed"),
+)
 """Overrides that change where and when jobs run, not which jobs the sweep has."""
 GROWING_OVERRIDES = ("hydra.sweeper.num_trials", "hydra.sweeper.parallel_trials")
 """A search goes on where it stopped when these change."""
@@ -80,10 +83,13 @@ class JobRecord(NamedTuple):
     parent: str | None
 
 
-def sweep_fingerprint(overrides: Sequence[str], base: Mapping[str, Any]) -> str:
-    """What makes two commands the same sweep: the settings of the jobs, not where they run."""
+def sweep_fingerprint(project: Path, overrides: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> str:
+    """What makes two commands the same sweep: the settings, data and code of its jobs, not where they run.
+
+    `settings` are those of its jobs; of a search, those of jobs that between them have each of its choices.
+    """
     own = [one for one in overrides if not one.startswith(UNTRACKED_OVERRIDES + GROWING_OVERRIDES)]
-    return digest_of([sorted(own), tracked(base)])
+    return digest_of([sorted(own), sorted({_job_fingerprint(project, params) for params in settings})])
 
 
 def sweep_folder(project: Path, fingerprint: str) -> Path:
@@ -101,13 +107,13 @@ def job_state(sweep: Sweep, job: Job) -> JobRecord:
     """How far the job came in earlier tries of the sweep."""
     path = _record_path(sweep, job)
     record = read_record(path)
-    if record is None or record.state not in ("running", "finished"):
-        return record or JobRecord(job.name, "new", None, {}, None)
+    if record is None:
+        return JobRecord(job.name, "new", None, {}, None)
     if record.state == "finished":
         # Another store, or none the first time: the run is still to be filled in, which trains nothing.
         is_there = sweep.parent is None or record.parent == sweep.parent
         return record if is_there else record._replace(state="new")
-    return record if _is_held(path.with_suffix(".lock")) else record._replace(state="interrupted")
+    return record._replace(state="interrupted") if _is_dead(record, path) else record
 
 
 def is_left_out(sweep: Sweep, record: JobRecord) -> bool:
@@ -233,17 +239,21 @@ def say_failure(error: Exception) -> None:
 
 
 def _record_path(sweep: Sweep, job: Job) -> Path:
-    return sweep.folder / "jobs" / f"{_job_fingerprint(sweep.project, job)[:SHORT]}.json"
+    return _jobs_folder(sweep) / f"{_job_fingerprint(sweep.project, job.params)[:SHORT]}.json"
 
 
-def _job_fingerprint(project: Path, job: Job) -> str:
+def _jobs_folder(sweep: Sweep) -> Path:
+    return sweep.folder / "jobs"
+
+
+def _job_fingerprint(project: Path, params: Mapping[str, Any]) -> str:
     try:
-        validate_params(job.params)
-        source_digest = source_digest_of(job.params, project)
+        validate_params(params)
+        source_digest = source_digest_of(params, project)
     except (InputError, OSError):
         # What is refused before it begins has no stages.
-        return digest_of(["refused", repr(tracked(job.params))])
-    return run_fingerprint(stage_fingerprints(project, job.params, source_digest))
+        return digest_of(["refused", repr(tracked(params))])
+    return run_fingerprint(stage_fingerprints(project, params, source_digest))
 
 
 def read_record(path: Path) -> JobRecord | None:
@@ -253,6 +263,11 @@ def read_record(path: Path) -> JobRecord | None:
 
 def _write_record(path: Path, record: JobRecord) -> None:
     write_json(path, record._asdict())
+
+
+def _is_dead(record: JobRecord, path: Path) -> bool:
+    """Whether the job's process ended and could not say so."""
+    return record.state == "running" and not _is_held(path.with_suffix(".lock"))
 
 
 def _is_held(path: Path) -> bool:
@@ -273,10 +288,10 @@ class TrackedSweep:
 
 @contextmanager
 def tracked_sweep(
-    sweep: Sweep, overrides: Sequence[str], base: Mapping[str, Any], fingerprint: str
+    sweep: Sweep, overrides: Sequence[str], fingerprint: str, *, is_tracked: bool
 ) -> Iterator[TrackedSweep]:
-    """The sweep's parent run while the block works; FINISHED, FAILED or KILLED after it."""
-    if not base["runtime"]["tracking"]:
+    """The sweep's parent run while the block works; it and the runs of its jobs have their true states after it."""
+    if not is_tracked:
         yield TrackedSweep(sweep)
         return
     settings = {"overrides": " ".join(overrides)}
@@ -285,8 +300,14 @@ def tracked_sweep(
     try:
         yield found
     except BaseException as error:
-        close_sweep(sweep.project, parent, state=state_after(error), summary={}, folder=sweep.folder)
+        _close(found.sweep, state=state_after(error), summary={})
         raise
     summary = {"unfinished_jobs": len(found.unfinished), "unfinished": found.unfinished}
-    state = "FAILED" if found.unfinished else "FINISHED"
-    close_sweep(sweep.project, parent, state=state, summary=summary, folder=sweep.folder)
+    _close(found.sweep, state="FAILED" if found.unfinished else "FINISHED", summary=summary)
+
+
+def _close(sweep: Sweep, *, state: str, summary: Mapping[str, object]) -> None:
+    paths = sorted(_jobs_folder(sweep).glob("*.json"))
+    dead = [path.stem for path in paths if (record := read_record(path)) and _is_dead(record, path)]
+    end_killed_jobs(sweep.project, sweep.parent, fingerprints=dead)
+    close_sweep(sweep.project, sweep.parent, state=state, summary=summary, folder=sweep.folder)

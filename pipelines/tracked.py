@@ -11,7 +11,7 @@ from lmlab.tracking.identity import RunIdentity
 from lmlab.tracking.run import tracked_run
 from pipelines.settings import tracked
 from pipelines.stages import Stage
-from pipelines.workspace import run_fingerprint, stage_fingerprints
+from pipelines.workspace import code_digest, run_fingerprint, stage_fingerprints
 
 PROJECT_FILES = {
     "records": "data/records",
@@ -35,12 +35,14 @@ def run_identity(
 ) -> RunIdentity:
     """The run that these settings, this code and this source content make."""
     fingerprints = stage_fingerprints(project, params, source_digest)
-    return RunIdentity(run_fingerprint(fingerprints), name, tracked(params), source_digest, parent)
+    return RunIdentity(
+        run_fingerprint(fingerprints), name, tracked(params), source_digest, code_digest(project), parent
+    )
 
 
 def refused_identity(params: Mapping[str, Any], *, name: str, parent: str) -> RunIdentity:
     """The run of a sweep's job that could not begin: nothing but its settings is known."""
-    return RunIdentity(digest_of(["refused", repr(tracked(params))]), name, tracked(params), "", parent)
+    return RunIdentity(digest_of(["refused", repr(tracked(params))]), name, tracked(params), "", "", parent)
 
 
 def run_name(params: Mapping[str, Any]) -> str:

@@ -131,15 +131,17 @@ def print_checks(checks: Sequence[Check]) -> None:
     """Print a row for each check and a line that counts them."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("result", "level", "what", "expected", "got", "tolerance", "verdict", box=None, pad_edge=False)
     for check in checks:
         tolerance = "equal" if check.tolerance is None else f"{check.tolerance:.2g}"
-        verdict = "[green]holds[/]" if check.holds else "[bold red]MISSES[/]"
+        verdict = Text("holds", "green") if check.holds else Text("MISSES", "bold red")
         table.add_row(
             check.result, check.level, check.what, _text(check.expected), _text(check.got), tolerance, verdict
         )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    # What stands in names and settings is no markup.
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, emoji=False).print(table)
     missed = [f"{check.result}: {check.what}" for check in checks if not check.holds]
     print(f"{len(checks) - len(missed)} of {len(checks)} hold" + (f"; missed: {', '.join(missed)}" if missed else ""))
 

@@ -38,6 +38,8 @@ FILE_NAMES = {
 
 CHECKPOINTS = "checkpoints"
 SHORT = 16
+LAST = "export"
+"""The last stage that decides a number of a run."""
 
 
 @cache
@@ -59,9 +61,8 @@ def stage_fingerprints(project: Path, params: Mapping[str, Any], source_digest: 
 
 def _given(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[object]:
     """What the stage reads from outside the project's code, but for the source, which has a digest of its own."""
-    watched = [
-        params[section].get("depends_on") for section in ("tokenizer", "training") if section in stage.get("params", [])
-    ]
+    watching = ("tokenizer", "model", "training")
+    watched = [params[section].get("depends_on") for section in watching if section in stage.get("params", [])]
     if "training" in stage.get("params", []):
         watched.append(params["training"]["start_from"])
     return [path_digest(Path(path)) for path in watched if path and Path(path).exists()]
@@ -82,7 +83,13 @@ def _is_code(dependency: str) -> bool:
 
 def run_fingerprint(fingerprints: Mapping[str, str]) -> str:
     """The fingerprint of the experiment: that of its last stage that decides a number."""
-    return fingerprints["export"]
+    return fingerprints[LAST]
+
+
+def code_digest(project: Path) -> str:
+    """The digest of the code and pins of all stages that decide a number."""
+    stages = list(pipeline_file(project))
+    return digest_of([_code_digest(project, name) for name in stages[: stages.index(LAST) + 1]])
 
 
 def work_folder(project: Path) -> Path:

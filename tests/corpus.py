@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from lmlab.config import PartSettings, validate
 from lmlab.data.encode import EncodeInputs, EncodeOutputs, EncodeSettings, encode
-from lmlab.data.task import TaskSettings
+from lmlab.data.task import LearnedTask, TaskSettings
 from lmlab.data.tokenizer import TOKENIZERS
 from lmlab.files import whole_folder, write_seal
 from lmlab.run import Run
@@ -36,6 +36,11 @@ LANGUAGE_MODELING = {
 }
 # The answer to each text is the text itself.
 COPYING = LANGUAGE_MODELING | {"name": "copying", "prompt": "{text}"}
+
+
+def learned(task: dict[str, Any] = LANGUAGE_MODELING) -> LearnedTask:
+    """What a bundle keeps of the task."""
+    return validate(TaskSettings, task, path="task").learned([])
 
 
 class Encoded(NamedTuple):

@@ -13,7 +13,7 @@ from lmlab.data.tokenizer import FILE_NAME, train_tokenizer
 from lmlab.errors import InputError
 from lmlab.files import write_seal
 from lmlab.models import MODELS
-from tests.corpus import texts, tokenizer_settings
+from tests.corpus import learned, texts, tokenizer_settings
 from tests.training.train_tiny import MODEL_SETTINGS
 
 
@@ -25,7 +25,9 @@ def _save(folder: Path, *, model: str = "transformer", vocabulary_size: int = 28
     built = build_model(
         MODEL_SETTINGS[model], vocabulary_size=tokenizer.vocabulary_size, context_length=32, path="model"
     ).eval()
-    save_bundle(folder, built, tokenizer, settings=MODEL_SETTINGS[model], context_length=32, facts={"seed": 3})
+    save_bundle(
+        folder, built, tokenizer, settings=MODEL_SETTINGS[model], context_length=32, task=learned(), facts={"seed": 3}
+    )
     return Bundle(built, tokenizer, {})
 
 

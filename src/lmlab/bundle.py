@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmlab.config import validate
+from lmlab.data.task import LearnedTask
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import check_seal, read_json, write_json, write_seal
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
+FORMAT = 2
+"""Of the bundle: raised when an older bundle can no longer be read."""
 
 
 class Bundle(NamedTuple):
@@ -25,6 +28,11 @@ class Bundle(NamedTuple):
     model: "LanguageModel"
     tokenizer: Tokenizer
     config: dict
+
+    @property
+    def task(self) -> LearnedTask:
+        """What the model was trained to do, and how it is asked."""
+        return LearnedTask.model_validate(self.config["task"])
 
 
 def build_model(settings: dict, *, vocabulary_size: int, context_length: int, path: str) -> "LanguageModel":
@@ -35,16 +43,23 @@ def build_model(settings: dict, *, vocabulary_size: int, context_length: int, pa
 
 
 def save_bundle(
-    folder: Path, model: "LanguageModel", tokenizer: Tokenizer, *, settings: dict, context_length: int, facts: dict
+    folder: Path,
+    model: "LanguageModel",
+    tokenizer: Tokenizer,
+    *,
+    settings: dict,
+    context_length: int,
+    task: LearnedTask,
+    facts: dict,
 ) -> None:
-    """Write a sealed bundle into an existing folder; `settings` build the model again, `facts` are kept beside."""
+    """Write a sealed bundle into an existing folder; `settings` built the model, `facts` are kept beside."""
     from safetensors.torch import save_file
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
     save_file(weights, folder / WEIGHTS_NAME, metadata={"format": "pt"})
     tokenizer.save(folder)
     sizes = {"vocabulary_size": tokenizer.vocabulary_size, "context_length": context_length}
-    config = {"format": 1, "model": settings, **sizes, **facts}
+    config = {"format": FORMAT, "model": model.rebuilding(settings), **sizes, "task": task.model_dump(), **facts}
     write_json(folder / CONFIG_NAME, config)
     write_seal(folder, {"stage": "train"})
 
@@ -57,24 +72,33 @@ def load_bundle(folder: Path) -> Bundle:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from lmlab.models.architectures.language_model import weights_follow
+
     check_seal(folder)
     config = read_json(folder / CONFIG_NAME)
     path = str(folder / CONFIG_NAME)
+    if config.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: this is no bundle of format {FORMAT}, found {config.get('format')!r}: "
+            "train again with this version of lmlab"
+        )
     for key, kind in (("model", dict), ("vocabulary_size", int), ("context_length", int)):
         if not isinstance(config.get(key), kind):
             raise InputError(f"{path}: {key} is missing or of the wrong type: take the bundle as training wrote it")
+    validate(LearnedTask, config.get("task"), path=f"{path}: task")
     tokenizer = Tokenizer.load(folder)
     if tokenizer.vocabulary_size != config["vocabulary_size"]:
         raise InputError(
             f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, "
             f"the model was trained with {config['vocabulary_size']}: take both from one bundle"
         )
-    model = build_model(
-        config["model"],
-        vocabulary_size=config["vocabulary_size"],
-        context_length=config["context_length"],
-        path=f"{path}: model",
-    )
+    with weights_follow():
+        model = build_model(
+            config["model"],
+            vocabulary_size=config["vocabulary_size"],
+            context_length=config["context_length"],
+            path=f"{path}: model",
+        )
     try:
         weights = load_file(folder / WEIGHTS_NAME)
         model.load_state_dict(weights)

@@ -18,8 +18,9 @@ class PrunedError(Exception):
 class Outcome(NamedTuple):
     """How a job of a sweep ended."""
 
-    state: Literal["FINISHED", "FAILED", "PRUNED"]
+    state: Literal["FINISHED", "FAILED", "PRUNED", "KILLED"]
+    """KILLED: its process died under it, and the same command goes on with it."""
     metrics: Mapping[str, float]
     """The numbers of its reports by name, such as validation_bits_per_byte; empty unless it finished."""
     error: str | None
-    """What went wrong, in one line, if it failed."""
+    """What went wrong, in one line, if it failed or was killed."""

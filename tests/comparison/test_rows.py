@@ -1,6 +1,7 @@
 import pytest
 
-from lmlab.comparison.rows import check_comparable, may_be_compared, rows_of, telling_keys
+from lmlab.comparison.origins import origins_text
+from lmlab.comparison.rows import Evaluated, check_comparable, may_be_compared, rows_of, telling_keys
 from lmlab.errors import InputError
 from tests.comparison.runs import METRICS, evaluated
 
@@ -25,6 +26,45 @@ def test_a_run_of_two_sweeps_counts_once() -> None:
     twice = [evaluated("a", 2.0, seed="1"), evaluated("b", 2.0, seed="1")]
     [row] = rows_of(twice, "bits_per_byte")
     assert len(row.runs) == 1
+
+
+def _tagged(one: Evaluated, **tags: str) -> Evaluated:
+    return one._replace(run=one.run._replace(tags={f"lmlab.{key}": value for key, value in tags.items()}))
+
+
+def test_runs_of_one_seed_that_are_not_the_same_run_are_rows_of_their_own() -> None:
+    same = _tagged(evaluated("a", 2.0, seed="1"), fingerprint="aaa")
+    runs = [same, same, _tagged(evaluated("b", 1.0, seed="1"), fingerprint="bbb")]
+    rows = rows_of(runs, "bits_per_byte")
+    assert [(row.name, row.value, len(row.runs)) for row in rows] == [
+        ("fingerprint=#bbb", 1.0, 1),
+        ("fingerprint=#aaa", 2.0, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tag", "label"), [("source_digest", "data"), ("started_from", "start weights"), ("code_digest", "code")]
+)
+def test_seeds_of_other_data_code_or_start_weights_are_not_averaged(tag: str, label: str) -> None:
+    runs = [
+        _tagged(evaluated("a", 2.0, seed="1"), fingerprint="f1", **{tag: "12e4567890"}),
+        _tagged(evaluated("b", 4.0, seed="2"), fingerprint="f2", **{tag: "12e4567890"}),
+        _tagged(evaluated("c", 1.0, seed="3"), fingerprint="f3", **{tag: "b0b"}),
+    ]
+    rows = rows_of(runs, "bits_per_byte")
+    assert [(row.name, row.value) for row in rows] == [(f"{label}=#b0b", 1.0), (f"{label}=#12e45678", 3.0)]
+
+
+def test_what_rows_differ_in_beside_their_settings_is_said() -> None:
+    one = _tagged(evaluated("a", 1.0, source_path="one.txt"), source_digest="d1", code_digest="c1").run
+    other_file = _tagged(evaluated("b", 1.0, source_path="two.txt"), source_digest="d2", code_digest="c1").run
+    other_content = _tagged(evaluated("c", 1.0, source_path="one.txt"), source_digest="d3", code_digest="c2").run
+    # Another file has other content: its path says so.
+    assert origins_text([("lstm", one), ("gru", other_file)]) == ""
+    assert (
+        origins_text([("lstm", one), ("gru", other_content)])
+        == "data #d1 (lstm), #d3 (gru); code #c1 (lstm), #c2 (gru)"
+    )
 
 
 def test_the_best_row_is_first_whichever_way_is_better() -> None:
@@ -86,6 +126,21 @@ def test_runs_whose_numbers_do_not_compare_are_refused_with_the_reason(
 ) -> None:
     with pytest.raises(InputError, match=f"a .* and b .* cannot be ranked: .*{message}"):
         check_comparable([evaluated("a", 1.0), evaluated("b", 2.0, details=details)], metric)
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("task.target", "target"),
+        ("task.references", "field of references"),
+        ("task.version", "version of the task"),
+    ],
+)
+def test_runs_that_answer_other_targets_are_refused_with_the_reason(setting: str, what: str) -> None:
+    one, two = (evaluated(name, 1.0) for name in ("one", "two"))
+    one, two = (each._replace(run=each.run._replace(params={setting: each.run.name})) for each in (one, two))
+    with pytest.raises(InputError, match=rf"cannot be ranked: they have another {what} \(one and two\)"):
+        check_comparable([one, two], "bits_per_byte")
 
 
 def test_bits_per_byte_compares_over_tokenizers() -> None:

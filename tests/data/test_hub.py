@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lmlab.data.hub_access import BY_DEFAULT, OFFLINE, hub_is_allowed, hub_reachable, stay_offline_by_default
 from lmlab.data.source import Record
 from lmlab.errors import InputError
+from lmlab.hub_access import BY_DEFAULT, OFFLINE, hub_is_allowed, hub_reachable, stay_offline_by_default
 from tests.data.cleaned import PROJECT, build_source, source_settings, values_of
 from tests.data.local_hub import LocalHub
 
@@ -253,7 +253,7 @@ def test_every_library_stays_off_the_hub_but_the_source_where_the_user_allows_it
 
 READ = """
 import sys
-from lmlab.data.hub_access import stay_offline_by_default
+from lmlab.hub_access import stay_offline_by_default
 stay_offline_by_default()
 from lmlab.errors import InputError
 from tests.data.cleaned import build_source

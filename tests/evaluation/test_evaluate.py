@@ -20,6 +20,7 @@ from lmlab.evaluation.settings import EvaluationSettings
 from lmlab.files import folder_files, write_seal
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
+from tests.corpus import learned
 
 TASK = {
     "name": "language_modeling",
@@ -103,7 +104,9 @@ def prepare(folder: Path, model_name: str) -> EvaluateInputs:
     tokenizer = Tokenizer.load(folder / "tokenizer")
     torch.manual_seed(0)
     model = build_model(MODELS[model_name], vocabulary_size=tokenizer.vocabulary_size, context_length=12, path="model")
-    save_bundle(inputs.bundle, model, tokenizer, settings=MODELS[model_name], context_length=12, facts={})
+    save_bundle(
+        inputs.bundle, model, tokenizer, settings=MODELS[model_name], context_length=12, task=learned(), facts={}
+    )
     return inputs
 
 

@@ -11,7 +11,7 @@ from lmlab.config import validate
 from lmlab.errors import InputError
 from lmlab.export.export import ExportInputs, ExportOutputs, ExportSettings, export
 from lmlab.export.exporter import Answer
-from lmlab.export.parity import answers_in_fresh_process, compare
+from lmlab.export.parity import Asked, ask_in_fresh_process, compare
 from lmlab.export.settings import ExportSettings as ExportSection
 from lmlab.files import check_seal, read_json, write_json
 from lmlab.run import Run
@@ -106,11 +106,11 @@ def test_the_card_tells_data_settings_metrics_and_limits(trained: Path, tmp_path
 def test_an_artifact_whose_answers_differ_fails_the_stage_and_leaves_nothing(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def other(name: str, folder: Path, prompts: Sequence[Sequence[int]], *, greedy_tokens: int) -> list[Answer]:
-        answers = answers_in_fresh_process(name, folder, prompts, greedy_tokens=greedy_tokens)
-        return [Answer(answer.logits + np.float32(0.5), answer.greedy) for answer in answers]
+    def other(name: str, folder: Path, prompts: Sequence[Sequence[int]], *, greedy_tokens: int) -> Asked:
+        asked = ask_in_fresh_process(name, folder, prompts, greedy_tokens=greedy_tokens)
+        return asked._replace(answers=[Answer(logits + np.float32(0.5), greedy) for logits, greedy in asked.answers])
 
-    monkeypatch.setattr("lmlab.export.export.answers_in_fresh_process", other)
+    monkeypatch.setattr("lmlab.export.export.ask_in_fresh_process", other)
     with pytest.raises(InputError, match=r"the artifact bundle does not answer .* differ by up to 0\.5 "):
         _export(trained, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -118,20 +118,28 @@ def test_an_artifact_whose_answers_differ_fails_the_stage_and_leaves_nothing(
 
 def test_an_artifact_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be loaded again: .*does not exist"):
-        answers_in_fresh_process("bundle", tmp_path / "nowhere", [[1]], greedy_tokens=1)
+        ask_in_fresh_process("bundle", tmp_path / "nowhere", [[1]], greedy_tokens=1)
 
 
 def test_a_logit_that_is_not_a_number_is_a_difference() -> None:
     ours = Answer(np.zeros((1, 2), np.float32), [1])
     theirs = Answer(np.array([[0, np.nan]], np.float32), [1])
-    assert compare([ours], [theirs]).largest_difference == float("inf")
+    assert compare([ours], [theirs], [[0]]).largest_difference == float("inf")
 
 
 def test_parity_counts_equal_continuations_and_the_greatest_difference() -> None:
     zero = np.zeros((1, 2), np.float32)
     ours = [Answer(zero, [1, 2]), Answer(zero, [1, 2])]
     theirs = [Answer(zero + np.float32(0.25), [1, 2]), Answer(zero - np.float32(0.5), [1, 3])]
-    assert compare(ours, theirs) == (0.5, 1)
+    parity = compare(ours, theirs, [[0], [1]])
+    assert (parity.largest_difference, parity.same_greedy_prompts, parity.num_prompts) == (0.5, 1, 2)
+
+
+def test_what_an_artifact_loses_is_nats_a_token_of_the_prompts() -> None:
+    # Both read 0 1 1: the model gives each 1 a half, the artifact a quarter and a half.
+    ours = Answer(np.log(np.array([[1, 1], [1, 1], [9, 9]], np.float32)), [])
+    theirs = Answer(np.log(np.array([[3, 1], [1, 1], [1, 9]], np.float32)), [])
+    assert compare([ours], [theirs], [[0, 1, 1]]).nats_lost == pytest.approx(np.log(2) / 2)
 
 
 def test_an_unknown_exporter_is_refused_with_the_names_there_are(trained: Path) -> None:

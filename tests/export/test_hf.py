@@ -11,12 +11,15 @@ import torch
 
 from lmlab.bundle import build_model, load_bundle, save_bundle
 from lmlab.config import validate
+from lmlab.data.task import LearnedTask
 from lmlab.data.tokenizer import TOKENIZERS, Tokenizer, train_tokenizer
 from lmlab.decoding.generate import generate
 from lmlab.decoding.sampling import Sampling
-from lmlab.errors import InputError
 from lmlab.export.exporters import EXPORTERS
-from lmlab.export.parity import answers_in_fresh_process, compare
+from lmlab.export.exporters.bundle import OwnModel
+from lmlab.export.exporters.hf import FORMS
+from lmlab.export.parity import ask, ask_in_fresh_process, compare
+from lmlab.files import read_json
 from tests.corpus import texts
 
 TRANSFORMER = {
@@ -29,7 +32,9 @@ TRANSFORMER = {
     "rotary_base": 500.0,
     "dropout": 0.0,
 }
-LSTM = {"name": "lstm", "embedding_width": 8, "width": 8, "layers": 1, "dropout": 0.0, "attention_span": 0}
+SAMPLING = {"name": "sampling", "max_new_tokens": 9, "sampling": {"temperature": 0.7, "top_k": 0, "top_p": 0.95}}
+GREEDY = {"name": "sampling", "max_new_tokens": 9, "sampling": {"temperature": 0, "top_k": 5, "top_p": 1}}
+BEAMS = {"name": "beam", "max_new_tokens": 7, "beams": 4, "length_penalty": 0.5}
 CONTEXT = 48
 HOSTILE = ["", " two  spaces ", "naïve 漢字 🙂", "<|endoftext|> inside", "tab\tand\nline", "1234 5"]
 # Nothing of this project can be imported there.
@@ -46,13 +51,11 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 said = {"class": type(model).__name__, "ids": [tokenizer(text, split_special_tokens=True).input_ids for text in texts]}
 prompts = ["Once there", "A", "The cat sat on the mat"]
 batch = tokenizer(prompts, padding=True, return_tensors="pt")
-batch.pop("token_type_ids", None)
 greedy = dict(max_new_tokens=8, do_sample=False, eos_token_id=None)
 together = model.generate(**batch, **greedy)[:, batch.input_ids.shape[1]:].tolist()
 alone = []
 for prompt in prompts:
     one = tokenizer(prompt, return_tensors="pt")
-    one.pop("token_type_ids", None)
     alone.append(model.generate(**one, **greedy)[0, one.input_ids.shape[1]:].tolist())
 beams = model.generate(**batch, max_new_tokens=4, num_beams=3, do_sample=False)
 written = pipeline("text-generation", model=model, tokenizer=tokenizer)("The cat", max_new_tokens=5, do_sample=False)
@@ -61,7 +64,8 @@ print(json.dumps(said))
 """
 
 
-def _bundle(folder: Path, settings: dict, *, has_prompts: bool = False) -> Path:
+def tiny_bundle(folder: Path, settings: dict, *, prompt: str = "", decoding: dict = GREEDY) -> Path:
+    """A bundle of this model with a tokenizer of 300 tokens, for a task that is asked so and answers so."""
     part = TOKENIZERS.get("bpe")
     values = {"name": "bpe", "vocabulary_size": 300, "min_frequency": 2, "split_digits": True, "depends_on": None}
     tokenizer = train_tokenizer(validate(part.settings, values, path="tokenizer"), iter(texts(100, seed=1)))
@@ -71,14 +75,16 @@ def _bundle(folder: Path, settings: dict, *, has_prompts: bool = False) -> Path:
     for weight in model.parameters():
         torch.nn.init.normal_(weight, std=0.3)
     folder.mkdir()
-    facts = {"has_prompts": has_prompts}
-    save_bundle(folder, model, tokenizer, settings=settings, context_length=CONTEXT, facts=facts)
+    cutting = {"max_prompt_tokens": None, "field": None, "side": "end"}
+    told = {"name": "of_a_test", "version": 1, "prompt": prompt, "choices": [], "cutting": cutting}
+    task = LearnedTask.model_validate(told | {"decoding": decoding})
+    save_bundle(folder, model, tokenizer, settings=settings, context_length=CONTEXT, task=task, facts={})
     return folder
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _bundle(tmp_path_factory.mktemp("hf") / "bundle", TRANSFORMER)
+    return tiny_bundle(tmp_path_factory.mktemp("hf") / "bundle", TRANSFORMER)
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +106,8 @@ def alone(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 def test_logits_and_greedy_tokens_are_those_of_the_model(bundle: Path, exported: Path) -> None:
     prompts = [[0, 5, 9, 17, 3], [0], [0, *range(20, 40)]]
-    expected = EXPORTERS.get("bundle").build().answer(bundle, prompts, greedy_tokens=16)
-    found = answers_in_fresh_process("hf", exported, prompts, greedy_tokens=16)
-    parity = compare(expected, found)
+    expected = ask(OwnModel(load_bundle(bundle).model), prompts, greedy_tokens=16)
+    parity = compare(expected, ask_in_fresh_process("hf", exported, prompts, greedy_tokens=16).answers, prompts)
     assert parity.largest_difference < 1e-4
     assert parity.same_greedy_prompts == 3
     assert np.ptp(expected[0].logits) > 1
@@ -132,7 +137,7 @@ def test_texts_get_the_models_own_tokens_after_a_separator(alone: dict, bundle: 
 
 
 def test_a_prompt_is_closed_where_the_model_was_trained_so(tmp_path: Path) -> None:
-    bundle = _bundle(tmp_path / "bundle", TRANSFORMER, has_prompts=True)
+    bundle = tiny_bundle(tmp_path / "bundle", TRANSFORMER, prompt="{text}")
     (tmp_path / "hf").mkdir()
     EXPORTERS.get("hf").build().write(bundle, tmp_path / "hf")
     tokenizer = Tokenizer.load(tmp_path / "hf")
@@ -148,7 +153,51 @@ def test_two_exports_write_the_same_bytes(bundle: Path, exported: Path, tmp_path
     }
 
 
-def test_a_recurrent_model_is_refused_with_what_would_do(tmp_path: Path) -> None:
-    bundle = _bundle(tmp_path / "bundle", LSTM)
-    with pytest.raises(InputError, match=r"export\.artifacts: hf exports a Transformer, found lstm"):
-        EXPORTERS.get("hf").build().write(bundle, tmp_path)
+def test_a_model_without_a_form_of_the_hub_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(FORMS, "transformer")
+    refusal = EXPORTERS.get("hf").build().refusal(load_bundle(bundle))
+    assert refusal is not None
+    assert refusal.endswith("found transformer")
+
+
+@pytest.mark.parametrize(
+    ("decoding", "settings"),
+    [
+        (SAMPLING, {"max_new_tokens": 9, "do_sample": True, "temperature": 0.7, "top_k": 0, "top_p": 0.95}),
+        (GREEDY, {"max_new_tokens": 9, "do_sample": False}),
+        (
+            BEAMS,
+            {
+                "max_new_tokens": 7,
+                "do_sample": False,
+                "num_beams": 4,
+                "length_penalty": 0.5,
+                "early_stopping": False,
+            },
+        ),
+        (BEAMS | {"beams": 1}, {"max_new_tokens": 7, "do_sample": False}),
+        ({"name": "ranking"}, {"max_new_tokens": 32, "do_sample": False}),
+    ],
+)
+def test_the_folder_decodes_as_the_task_does(decoding: dict, settings: dict, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle", TRANSFORMER, decoding=decoding)
+    (tmp_path / "hf").mkdir()
+    EXPORTERS.get("hf").build().write(bundle, tmp_path / "hf")
+    ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    assert read_json(tmp_path / "hf" / "generation_config.json") == ids | settings
+
+    from transformers import GenerationConfig
+
+    GenerationConfig.from_pretrained(tmp_path / "hf").validate(strict=True)
+
+
+@pytest.mark.parametrize("decoding", [SAMPLING, BEAMS], ids=["sampling", "beams"])
+def test_parity_is_asked_of_greedy_decoding_however_the_folder_decodes(decoding: dict, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle", TRANSFORMER, decoding=decoding)
+    (tmp_path / "hf").mkdir()
+    exporter = EXPORTERS.get("hf").build()
+    exporter.write(bundle, tmp_path / "hf")
+    prompts = [[0, 5, 9, 17, 3], [0, *range(20, 24)]]
+    expected = ask(OwnModel(load_bundle(bundle).model), prompts, greedy_tokens=16)
+    found = ask(exporter.load(tmp_path / "hf"), prompts, greedy_tokens=16)
+    assert [answer.greedy for answer in found] == [answer.greedy for answer in expected]

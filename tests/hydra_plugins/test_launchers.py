@@ -7,10 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from ray import exceptions as ray_errors
 
+from hydra_plugins.lmlab_launchers._cluster import _ray_result
+from hydra_plugins.lmlab_launchers._shipping import Shipment
 from tests.laws.imports import PROJECT
 from tests.pipelines.tiny import kill_group
 
@@ -137,8 +141,40 @@ def test_a_job_whose_process_is_killed_takes_no_other_with_it(name: str, app: Pa
     first, second, third = _run(app, "x=1,2,3", "mode=kill", *LAUNCHERS[name])
     assert (first, third) == (1, 3)
     state, metrics, error = second
-    assert (state, metrics) == ("FAILED", {})
+    assert (state, metrics) == ("KILLED", {})
     assert error.startswith("its process died before the job ended")
+
+
+class LostTask:
+    """A Ray whose tasks end with the error that stands for them."""
+
+    exceptions = ray_errors
+
+    def get(self, reference: BaseException) -> None:
+        raise reference
+
+
+JOB = Shipment("x=1", ".", [], b"")
+LOST = [
+    ray_errors.WorkerCrashedError(),
+    ray_errors.OutOfMemoryError("too much\nhint"),
+    ray_errors.NodeDiedError("gone"),
+]
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
+def test_a_task_that_ray_lost_is_a_killed_job(error: BaseException) -> None:
+    ray: Any = LostTask()
+    outcome = _ray_result(ray, error, JOB).return_value
+    assert outcome.state == "KILLED"
+    assert str(error).splitlines()[0] in outcome.error
+    assert "\n" not in outcome.error
+
+
+def test_what_a_task_raised_itself_is_raised() -> None:
+    ray: Any = LostTask()
+    with pytest.raises(ray_errors.RayTaskError):
+        _ray_result(ray, ray_errors.RayTaskError("job", "traceback", ValueError("x")), JOB)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -21,6 +21,11 @@ SMALLER = {
     "transformer": ["model.width=16", "model.heads=4", "model.key_heads=2", "model.feed_forward_width=24"],
     "lstm": ["model.width=16", "model.embedding_width=12"],
     "gru": ["model.width=16", "model.embedding_width=12"],
+    "pretrained": [
+        "model.architecture={model_type: qwen3, vocab_size: 40, hidden_size: 16, num_hidden_layers: 2, "
+        "num_attention_heads: 4, num_key_value_heads: 2, head_dim: 4, intermediate_size: 24, "
+        "max_position_embeddings: 32}",
+    ],
 }
 VARIANTS = [(name, []) for name in MODELS.names()] + [
     ("lstm", ["model.attention_span=4"]),

@@ -26,6 +26,11 @@ TINY: dict[str, list[str]] = {
     ],
     "lstm": ["model.width=24", "model.embedding_width=16", "model.layers=2", "model.attention_span=0"],
     "gru": ["model.width=24", "model.embedding_width=16", "model.layers=2", "model.attention_span=0"],
+    "pretrained": [
+        "model.architecture={model_type: qwen3, vocab_size: 50, hidden_size: 32, num_hidden_layers: 2, "
+        "num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8, intermediate_size: 48, "
+        "max_position_embeddings: 48, tie_word_embeddings: true}",
+    ],
 }
 VARIANTS = [(name, []) for name in MODELS.names()] + [
     ("lstm", ["model.attention_span=5"]),

@@ -32,7 +32,7 @@ def _digests(outputs: Path) -> list[str]:
 
 @pytest.mark.parametrize("model", MODELS.names())
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(model: str, corpus: Path, tmp_path: Path) -> None:
-    changes = {} if model == "transformer" else CARRIED
+    changes = CARRIED if model in ("lstm", "gru") else {}
     for name, seed in (("first", 1), ("second", 1), ("other", 2)):
         train_tiny(corpus, tmp_path / name, seed=seed, model=model, **changes)
     assert _digests(tmp_path / "first") == _digests(tmp_path / "second")

@@ -19,6 +19,8 @@ CHOICES = [
 NEEDED = {
     ("source", "files"): ["source.path=input.txt"],
     ("source", "hub"): ["source.dataset=someone/some_set"],
+    ("model", "pretrained"): ["model.source=someone/some_model"],
+    ("training", "pretrained"): ["model=pretrained", "model.source=someone/some_model"],
     **{("model_task", name): [f"model={name.split('_')[0]}"] for group, name in CHOICES if group == "model_task"},
 }
 
@@ -84,6 +86,7 @@ def test_a_misspelt_override_gets_the_nearest_right_one(override: str, message: 
         (["training.max_steps=null"], "max_steps and max_tokens are both null"),
         (["source.fractions.train=0.5"], "fractions"),
         (["model.name=nope"], "no model is called 'nope'"),
+        (["model=pretrained"], "with model=pretrained set model.source"),
     ],
 )
 def test_a_value_out_of_range_is_said_with_its_path(overrides: list[str], message: str) -> None:

@@ -76,7 +76,7 @@ def check(paths: dict[str, Path]) -> dict:
     assert rows.num_rows == details["records"]
     assert ("answer" in rows.column_names) == (details["task"] != "language_modeling")
     if details["task"] == "classification":
-        assert set(rows["answer"].to_pylist()) <= set(check_seal(paths["tokens"])["choices"])
+        assert set(rows["answer"].to_pylist()) <= set(check_seal(paths["tokens"])["task"]["choices"])
     check_seal(paths["export"])
     assert "<svg" in paths["html"].read_text(encoding="utf-8")
     return report

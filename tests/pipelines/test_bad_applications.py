@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lmlab.data.hub_access import BY_DEFAULT, OFFLINE, hub_is_allowed
+from lmlab.hub_access import BY_DEFAULT, OFFLINE, hub_is_allowed
 from pipelines.command import set_up
 from tests.corpus import texts
 from tests.pipelines.conftest import Fails

@@ -48,7 +48,7 @@ def test_the_latest_sweep_is_ranked_with_means_over_seeds(swept: Path, tmp_path:
     assert {row[0] for row in rows} == {"lstm", "gru"}
     assert all(row[2] == "±" and row[4] == "2" for row in rows)
     assert float(rows[0][1]) <= float(rows[1][1])
-    assert "by the paired bootstrap, of one seed each" in " ".join(done.stdout.split())
+    assert "by the paired bootstrap, of the mean over seeds 1, 2." in " ".join(done.stdout.split())
     page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
     assert page.count("<svg") >= 4
     assert len((tmp_path / "out" / "runs.csv").read_text(encoding="utf-8").splitlines()) == 5

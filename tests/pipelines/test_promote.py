@@ -1,19 +1,21 @@
 """A run of a sweep becomes the project's own setting."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from lmlab.config import read_params
-from lmlab.tracking import RunIdentity, open_store
+from lmlab.tracking import RunIdentity, open_store, track
 from lmlab.tracking.run import begin_run
 from pipelines.compose import compose, params_text
 from pipelines.differences import experiment_text, smallest_experiment
 from pipelines.settings import tracked
 from tests.laws.imports import PROJECT
-from tests.pipelines.conftest import Fails
+from tests.pipelines.conftest import Fails, main_of
 from tests.pipelines.tiny import run_command
+from tests.tracking.conftest import made_up_files, made_up_identity
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _tracked_run(project: Path, name: str, *overrides: str) -> tuple[str, dict]:
     """A run with these settings in the store, and the settings."""
     settings = tracked(compose(overrides))
-    identity = RunIdentity(f"f1ngerpr1nt {name}", name, settings, "s0urce", None)
+    identity = RunIdentity(f"f1ngerpr1nt {name}", name, settings, "s0urce", "c0de", None)
     run_id, _ = begin_run(open_store(project), identity, project, live=False)
     return run_id, settings
 
@@ -86,3 +88,32 @@ def test_what_cannot_be_promoted_is_said_and_nothing_is_written(project: Path, f
     assert "use letters, digits and _" in fails("promote", run_id, "--name", "../outside")
     assert {path: path.read_bytes() for path in (project / "conf").rglob("*.yaml")} == before
     assert not (project / "params.yaml").exists()
+
+
+def test_a_champion_is_marked_in_the_registry_and_no_file_is_written(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (1, 2):
+        files = made_up_files(tmp_path / f"seed{seed}", model="gru", seed=seed, task="translation")
+        track(project, made_up_identity(model="gru", seed=seed, task="translation"), files)
+    before = {path: path.read_bytes() for path in (project / "conf").rglob("*.yaml")}
+    said = []
+    for seed in (1, 2):
+        monkeypatch.setattr(sys, "argv", ["pipelines.promote", f"gru seed={seed}", "--champion"])
+        assert main_of("promote")() == 0
+        said.append(capsys.readouterr().out.splitlines())
+    assert [lines[0] for lines in said] == [
+        "models:/translation@champion is now version 1",
+        "models:/translation@champion is now version 2, in place of version 1",
+    ]
+    assert f"MLFLOW_TRACKING_URI=sqlite:///{project}/mlflow.db mlflow models serve" in said[1][-1]
+    assert open_store(project).client.get_model_version_by_alias("translation", "champion").version == 2
+    assert {path: path.read_bytes() for path in (project / "conf").rglob("*.yaml")} == before
+    assert not (project / "params.yaml").exists()
+
+
+def test_a_run_that_cannot_be_the_champion_is_said(project: Path, fails: Fails) -> None:
+    run_id, _ = _tracked_run(project, "model=lstm", "model=lstm")
+    assert "has no model: its stage export has not been tracked" in fails("promote", run_id, "--champion")
+    assert "which --name and --force are for" in fails("promote", run_id, "--champion", "--name", "best")
+    assert "no run of that id, name or fingerprint" in fails("promote", "model=lstmm", "--champion")

@@ -8,7 +8,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from lmlab.files import read_json, write_seal
+from lmlab.reported.checking import Check
 from lmlab.reported.result import read_result, result_path
+from pipelines.verify import print_checks
 from tests.pipelines.tiny import TINY, TRANSFORMER, new_project, run_command
 
 pytestmark = pytest.mark.slow
@@ -30,6 +32,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(recorded: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(recorded, tmp_path / "project", symlinks=True))
+
+
+def test_the_table_of_checks_takes_no_text_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    print_checks([Check("tiny", "score", "overrides", "[/data] :x:", "source.columns=[text]", None)])
+    said = capsys.readouterr().out
+    assert all(text in said for text in ("[/data] :x:", "source.columns=[text]", "MISSES", "0 of 1 hold"))
 
 
 def test_a_result_says_what_the_trainings_gave(recorded: Path) -> None:

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from lmlab.errors import InputError
 from lmlab.tracking import open_store
+from pipelines.run import main
 from tests.pipelines.tiny import TINY, TRANSFORMER, new_project, run_command, start_command, write_text
 
 pytestmark = pytest.mark.slow
@@ -68,6 +71,33 @@ def test_a_search_killed_twice_ends_with_the_trials_of_an_undisturbed_one(projec
     assert parent.info.status == "FINISHED"
     artifacts = {artifact.path for artifact in store.client.list_artifacts(parent.info.run_id)}
     assert {"history_validation_bits_per_byte.svg", "trials.csv", "best.md"} <= artifacts
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The command in this process."""
+    monkeypatch.setattr(sys, "argv", ["pipelines.run", "-m", "hydra/sweeper=optuna", *TINY, *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    return main()
+
+
+def test_objectives_are_given_on_the_command_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objectives = "hydra.sweeper.objectives=[validation_bits_per_byte:minimize,parameters:minimize]"
+    assert _run(monkeypatch, objectives, "model.layers=interval(1,4)", "--dry-run") == 0
+    assert "nothing has run yet, 20 trials to go" in capsys.readouterr().out
+    with pytest.raises(InputError, match="hydra.sweeper.objectives: write each metric once"):
+        _run(monkeypatch, "hydra.sweeper.objectives=[parameters]", "model.layers=1,2", "--dry-run")
+
+
+def test_failed_trials_of_a_search_are_tried_again_when_asked(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = ["hydra.sweeper.sampler=grid", "training.learning_rate=-1,-2", "runtime.tracking=false"]
+    for further, num_tried in (([], 2), (["--retry-failed"], 2)):
+        with pytest.raises(InputError, match="no trial of the search has completed"):
+            _run(monkeypatch, *search, *further)
+        assert capsys.readouterr().err.count("error: training.learning_rate") == num_tried
 
 
 def test_a_search_that_cannot_be_is_refused_in_one_line(project: Path) -> None:

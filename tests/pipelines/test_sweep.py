@@ -1,17 +1,37 @@
 """Sweeps that are interrupted, started again, and run side by side."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from mlflow.entities import Run
 
-from lmlab.files import file_digest, read_json
-from lmlab.tracking import open_store
-from tests.pipelines.tiny import TINY, TRANSFORMER, kill_group, new_project, run_command, start_command, write_text
+from lmlab.errors import InputError
+from lmlab.files import file_digest, read_json, write_json
+from lmlab.text import digest_of
+from lmlab.tracking import RunIdentity, open_store
+from lmlab.tracking.run import begin_run
+from pipelines.compose import compose, compose_choices, compose_jobs
+from pipelines.sweep import JobRecord, State, Sweep, sweep_fingerprint, sweep_folder, tracked_sweep
+from pipelines.workspace import SHORT
+from tests.laws.imports import PROJECT
+from tests.pipelines.tiny import (
+    SOURCE,
+    TINY,
+    TRANSFORMER,
+    kill_group,
+    new_project,
+    run_command,
+    start_command,
+    write_text,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +113,75 @@ def test_a_killed_sweep_started_again_trains_nothing_twice_and_gives_the_bytes_o
     good = "training.learning_rate=1e-3,2e-3,3e-3"
     assert run_command(undisturbed, "run", "-m", good, *TRAINING, "runtime.tracking=false").returncode == 0
     assert _weights(undisturbed) == _weights(project)
+
+
+@pytest.mark.parametrize("composed", [compose_jobs, compose_choices])
+def test_a_setting_that_only_swept_choices_have_is_known(composed: Callable[[list[str]], list], project: Path) -> None:
+    # The default, a Transformer, has no attention span.
+    assert len(composed(["model=lstm,gru", "model.attention_span=64"])) == 2
+    assert (
+        len(composed(["model=lstm,gru", "model.attention_span=0,64"]))
+        == {compose_jobs: 4, compose_choices: 3}[composed]
+    )
+    for refused, message in (
+        (["model=lstm,gru", "model.attention_spam=64"], "did you mean 'model.attention_span'"),
+        (["model=lstm,transformer", "model.attention_span=64"], "conf/ cannot be composed with .*transformer"),
+    ):
+        with pytest.raises(InputError, match=message):
+            composed(refused)
+
+
+def test_an_interval_keeps_the_value_of_conf_in_the_jobs_that_a_search_may_ask_for(project: Path) -> None:
+    [job] = compose_choices(["model.layers=interval(1,4)", "hydra/sweeper=optuna", "seed=7"])
+    assert (job["model"]["layers"], job["seed"]) == (compose([])["model"]["layers"], 7)
+
+
+SWEEP = ["seed=1", "hydra.sweeper.num_trials=3"]
+
+
+def _fingerprint(project: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str] | None = None) -> str:
+    monkeypatch.chdir(project)
+    overrides = overrides or SWEEP
+    return sweep_fingerprint(project, overrides, compose_choices([*SOURCE, *overrides]))
+
+
+def test_other_data_or_code_is_another_sweep_and_where_it_runs_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for name in ("one", "same", "other data", "other code"):
+        folder = new_project(tmp_path / name)
+        if name == "other data":
+            (folder / "my.txt").write_text("Something else.", encoding="utf-8")
+        if name == "other code":
+            (folder / "src").unlink()
+            shutil.copytree(PROJECT / "src", folder / "src")
+            with (folder / "src" / "lmlab" / "text.py").open("a") as stream:
+                stream.write("# changed\n")
+        found[name] = _fingerprint(folder, monkeypatch)
+    assert found["one"] == found["same"]
+    assert len(set(found.values())) == 3
+    for elsewhere in ("hydra/launcher=joblib", "hydra.sweeper.num_trials=9", "hydra.sweeper.retry_failed=true"):
+        assert _fingerprint(tmp_path / "one", monkeypatch, [elsewhere, "seed=1"]) == found["one"]
+
+
+def test_a_job_whose_process_died_is_killed_when_its_sweep_ends(project: Path) -> None:
+    sweep = Sweep(project, sweep_folder(project, "sweep"), None, (), False)
+    store = open_store(project)
+    states: list[State] = ["running", "running", "finished"]
+    with ExitStack() as locks, tracked_sweep(sweep, ["seed=1,2,3"], "sweep", is_tracked=True) as tracked:
+        parent = tracked.sweep.parent
+        for number, state in enumerate(states, 1):
+            fingerprint = digest_of(number)
+            begin_run(
+                store, RunIdentity(fingerprint, f"seed={number}", {"seed": number}, "", "", parent), project, live=True
+            )
+            path = sweep.folder / "jobs" / f"{fingerprint[:SHORT]}.json"
+            write_json(path, JobRecord(f"seed={number}", state, None, {}, parent)._asdict())
+            if number == 2:
+                # Another process works on it, on another machine for instance.
+                locks.enter_context(FileLock(path.with_suffix(".lock")))
+    assert _states(project) == {"seed=1": "KILLED", "seed=2": "RUNNING", "seed=3": "RUNNING"}
 
 
 def test_a_failed_job_is_tried_again_when_asked(project: Path) -> None:

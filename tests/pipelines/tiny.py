@@ -21,6 +21,7 @@ TINY = [
     "training.validate_every_steps=3",
     "training.validation_tokens=200",
     "task.decoding.max_new_tokens=5",
+    "export.artifacts=[bundle]",
     "evaluation.samples.num_unprompted=1",
     "evaluation.samples.num_prompted=1",
     "evaluation.bootstrap.num_resamples=20",

@@ -1,23 +1,19 @@
 """The model card of each task: what it calls the model, its headline, and an example that is Python."""
 
-import ast
-
 import pytest
+import yaml
 
-from lmlab.export.card import model_card
+from lmlab.export.card import Form, example_text, model_card
 from tests.reporting.evaluations import EVALUATIONS, HOSTILE
 from tests.reporting.test_report import CLEANING, ENCODING, TRAINING
 
+FORM = Form("onnx", "It differs by at most 1e-6.", "Load it like this.", "ab" * 32)
 CONFIG = {"seed": 3, "model": {"name": "lstm", "width": 8}, "training": TRAINING}
 
 
 def card(task: str, **changes: object) -> str:
     config = CONFIG | {"training": TRAINING | changes}
-    return model_card(config, cleaning=CLEANING, encoding=ENCODING, evaluation=EVALUATIONS[task])
-
-
-def code(task: str) -> str:
-    return card(task).split("```python\n")[1].split("\n```\n")[0]
+    return model_card(config, cleaning=CLEANING, encoding=ENCODING, evaluation=EVALUATIONS[task], form=FORM)
 
 
 @pytest.mark.parametrize(
@@ -39,13 +35,24 @@ def test_the_card_calls_the_model_by_its_task(task: str, tag: str, title: str, h
 
 
 @pytest.mark.parametrize("task", EVALUATIONS)
-def test_the_example_is_python_and_builds_the_prompt_as_the_model_reads_it(task: str) -> None:
-    names = {node.id for node in ast.walk(ast.parse(code(task))) if isinstance(node, ast.Name)}
-    assert {"prompt", "separator", "sampling"} <= names
-    closes = "prompt = [separator, *tokenizer.encode([text])[0], separator]" in code(task)
-    assert closes == (task != "language_modeling")
-    if closes:
-        assert f"\ntext = {HOSTILE!r}\n" in code(task)
+def test_the_header_is_what_the_hub_reads(task: str) -> None:
+    header = yaml.safe_load(card(task).split("---\n")[1])
+    assert (header["library_name"], header["tags"]) == ("onnx", ["lmlab", "lstm"])
+    [result] = header["model-index"][0]["results"]
+    assert result["dataset"]["split"] == "test"
+    metrics = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert metrics == {name: EVALUATIONS[task][name] for name in EVALUATIONS[task]["details"]["metrics"]}
+
+
+def test_the_card_tells_of_its_form_and_of_what_a_reproduction_gives() -> None:
+    text = card("translation")
+    for part in ("It differs by at most 1e-6.", "Load it like this.", f"SHA-256 `{'ab' * 32}`"):
+        assert part in text
+
+
+def test_the_example_is_a_short_prompt_or_an_opening() -> None:
+    assert example_text(EVALUATIONS["language_modeling"]["details"]).startswith("Parameters")
+    assert example_text(EVALUATIONS["translation"]["details"]) == HOSTILE[:200]
 
 
 def test_metrics_and_baselines_stand_in_one_table() -> None:
@@ -53,6 +60,19 @@ def test_metrics_and_baselines_stand_in_one_table() -> None:
     assert "| calibration error (lower is better) | 0.0500 | 0.0400 to 0.0600 |" in text
     assert "| baseline, TF-IDF with logistic regression: accuracy | 0.9050 | 0.8900 to 0.9200 |" in text
     assert "| baseline, the most frequent label: accuracy | 0.1000 |  |" in text
+
+
+@pytest.mark.parametrize(
+    ("steps", "origin"), [(0, "a pretrained model as it is"), (9, "a pretrained model, trained on")]
+)
+def test_a_pretrained_model_is_called_so(steps: int, origin: str) -> None:
+    architecture = {"model_type": "t5", "d_model": 64}
+    config = CONFIG | {"model": {"name": "pretrained", "architecture": architecture}}
+    config["training"] = TRAINING | {"steps": steps, "started_from": "abc"}
+    evaluation = EVALUATIONS["translation"]
+    text = model_card(config, cleaning=CLEANING, encoding=ENCODING, evaluation=evaluation, form=FORM)
+    assert origin in text
+    assert "    architecture: t5\n" in text
 
 
 def test_a_model_that_began_from_a_bundle_says_so() -> None:

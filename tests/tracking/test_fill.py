@@ -147,7 +147,8 @@ def test_a_report_that_changed_is_logged_again_in_place_of_the_old_one(
     track(project, identity, files)
     assert files.evaluation is not None
     write_json(files.evaluation, {"bits_per_byte": 1.5, "details": {"samples": [{"prompt": "a", "text": "b"}]}})
-    assert track(project, identity, files).logged == ("reports/evaluation.json", "metrics", "samples", "model metrics")
+    logged = track(project, identity, files).logged
+    assert logged == ("reports/evaluation.json", "metrics", "samples", "model metrics", "registered model")
     assert _only_run(project).data.metrics["bits_per_byte"] == 1.5
     store = open_store(project)
     assert len(store.client.load_table(store.experiment_id, "samples.json")) == 1
@@ -163,7 +164,7 @@ def test_filling_in_goes_on_where_it_failed(project: Path, identity: RunIdentity
     with pytest.raises(ValueError, match=r"config\.json does not exist"):
         track(project, identity, files)
     config.write_bytes(content)
-    assert track(project, identity, files).logged == ("model", "weights", "model metrics")
+    assert track(project, identity, files).logged == ("model", "weights", "model metrics", "registered model")
     assert _only_run(project).data.metrics == _only_run(whole).data.metrics
 
 

@@ -48,7 +48,7 @@ def test_settings_yaml_gives_the_settings_back() -> None:
 def test_tags_say_what_the_run_is(tmp_path: Path) -> None:
     (tmp_path / "dvc.lock").write_text("lock", encoding="utf-8")
     settings = {"seed": 7, "source": {"name": "files"}, "model": {"name": "gru"}}
-    tags = identity_tags(RunIdentity("f1", "gru seed=7", settings, "d1", "parent"), tmp_path)
+    tags = identity_tags(RunIdentity("f1", "gru seed=7", settings, "d1", "c1", "parent"), tmp_path)
     assert tags["lmlab.fingerprint"] == "f1"
     assert tags["lmlab.source_digest"] == "d1"
     assert tags["lmlab.seed"] == "7"

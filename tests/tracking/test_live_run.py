@@ -16,7 +16,7 @@ DIE_IN_MID_TRAINING = """
 import os, signal, sys
 from pathlib import Path
 from lmlab.tracking import RunIdentity, tracked_run
-with tracked_run(Path(sys.argv[1]), RunIdentity("lstm1", "lstm seed=1", {"seed": 1}, "s", None)) as run:
+with tracked_run(Path(sys.argv[1]), RunIdentity("lstm1", "lstm seed=1", {"seed": 1}, "s", "c", None)) as run:
     for step in range(1, 31):
         run.log_metrics({"loss": 1.0 / step}, step=step)
     run.flush()
@@ -62,7 +62,7 @@ def test_a_run_carries_its_settings_its_machine_and_its_name(project: Path, iden
 def test_settings_of_ten_thousand_characters_and_more_than_a_hundred_keys_arrive_whole(project: Path) -> None:
     long = "x" * 10_000
     many = {f"key{index}": index for index in range(250)}
-    with tracked_run(project, RunIdentity("f", "long", {"prompt": long, "many": many}, "s", None)):
+    with tracked_run(project, RunIdentity("f", "long", {"prompt": long, "many": many}, "s", "c", None)):
         pass
     params = _only_run(project).data.params
     assert len(params) == 251
@@ -118,7 +118,7 @@ def test_a_run_whose_process_was_killed_is_found_and_continued(project: Path) ->
     died = subprocess.run([sys.executable, "-c", DIE_IN_MID_TRAINING, project], timeout=120)
     assert died.returncode == -signal.SIGKILL
     assert _only_run(project).info.status == "RUNNING"
-    with tracked_run(project, RunIdentity("lstm1", "lstm seed=1", {"seed": 1}, "s", None)) as run:
+    with tracked_run(project, RunIdentity("lstm1", "lstm seed=1", {"seed": 1}, "s", "c", None)) as run:
         for step in range(21, 41):
             run.log_metrics({"loss": 1.0 / step}, step=step)
     assert _only_run(project).info.status == "FINISHED"

@@ -1,42 +1,90 @@
+import importlib.metadata
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
 
-from lmlab.bundle import load_bundle
-from lmlab.decoding.generate import generate
-from lmlab.decoding.sampling import Sampling
-from lmlab.tracking import RunFiles, RunIdentity, fill, open_store, track, tracked_run, tracking_address
+from lmlab.applying.applier import changed_decoding
+from lmlab.applying.opening import open_applier
+from lmlab.tracking import RunFiles, RunIdentity, open_store, track, tracking_address
+from lmlab.tracking.model import example_of
+from lmlab.tracking.registry import model_folder
+from tests.tracking.conftest import LABELS, TASKS, made_up_files, made_up_identity, tiny_task
+from tests.tracking.servers import model_server, post
+
+if TYPE_CHECKING:
+    from mlflow.pyfunc import PyFuncModel
+
+FIELDS = {
+    "language_modeling": ["text"],
+    "translation": ["source"],
+    "question_answering": ["context", "question"],
+    "summarization": ["document"],
+    "classification": ["text"],
+}
+SAMPLING = {"max_new_tokens", "temperature", "top_k", "top_p", "seed"}
+BEAM = {"max_new_tokens", "beams", "length_penalty"}
+PARAMS = {
+    "language_modeling": SAMPLING,
+    "translation": BEAM,
+    "question_answering": SAMPLING,
+    "summarization": BEAM,
+    "classification": set(),
+}
+ALONE = """
+import importlib.metadata, json, sys
+folder, allowed = sys.argv[1], {"lmlab", *sys.argv[2:]}
+installed = importlib.metadata.packages_distributions()
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        owners = {one.lower().replace("_", "-") for one in installed.get(name.split(".")[0], [])}
+        if owners and not owners & allowed:
+            raise ModuleNotFoundError(f"{name} is not there", name=name)
+sys.meta_path.insert(0, Absent())
+from mlflow import pyfunc
+from pandas import DataFrame
+pyfunc.load_model(folder).predict(DataFrame([["the cat"]], columns=["source"]))
+import lmlab
+print(lmlab.__file__)
+"""
+"""Loads a model and asks it where nothing is installed but these distributions."""
 
 
-def _model_folder(project: Path) -> Path:
-    store = open_store(project)
-    [model] = store.client.search_logged_models([store.experiment_id])
-    [folder] = (project / "mlartifacts" / "models").glob(f"{model.model_id}/artifacts")
-    return folder
+class Served(NamedTuple):
+    """A task's bundle, and the model that MLflow loads of it."""
+
+    bundle: Path
+    folder: Path
+    """Of the logged model."""
+    model: "PyFuncModel"
 
 
-def _greedy(files: RunFiles, prompt: str, *, max_new_tokens: int) -> str:
-    assert files.export is not None
-    model, tokenizer, _ = load_bundle(files.export / "bundle")
-    [ids] = generate(
-        model,
-        [[0, *tokenizer.encode([prompt])[0]]],
-        max_new_tokens=max_new_tokens,
-        sampling=Sampling(temperature=0, top_k=0, top_p=1),
-        stop_ids=frozenset({0}),
-        seed=1,
-    )
-    return tokenizer.decode(ids)
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, shared_project: Path) -> dict[str, Served]:
+    """A tiny model of each task, registered in the shared project."""
+    from mlflow import pyfunc
+
+    found = {}
+    for task in TASKS:
+        files = made_up_files(tmp_path_factory.mktemp(task) / "files", model="transformer", seed=1, task=task)
+        track(shared_project, made_up_identity(model="transformer", seed=1, task=task), files)
+        folder = model_folder(shared_project, f"models:/{task}/1").parents[1]
+        assert files.export is not None
+        found[task] = Served(files.export / "bundle", folder, pyfunc.load_model(str(folder)))
+    return found
+
+
+def _asked(task: str) -> list[dict[str, str]]:
+    """A request of two rows."""
+    return [{field: f"{text} {field[:3]}" for field in FIELDS[task]} for text in ("the cat", "sat")]
+
+
+def _split(rows: list[dict[str, str]]) -> dict:
+    return {"dataframe_split": {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}}
 
 
 def test_the_bundle_is_the_runs_model_and_has_its_metrics(
@@ -54,129 +102,152 @@ def test_the_bundle_is_the_runs_model_and_has_its_metrics(
     assert metric.dataset_name == "package_docs/test"
 
 
-def test_the_logged_model_pickles_nothing_and_carries_its_code(
-    project: Path, identity: RunIdentity, files: RunFiles
-) -> None:
-    track(project, identity, files)
-    folder = _model_folder(project)
+def test_the_logged_model_pickles_nothing_and_carries_its_code(served: dict[str, Served]) -> None:
+    folder = served["translation"].folder
     assert not list(folder.rglob("*.pkl"))
     assert not list(folder.rglob("__pycache__"))
     assert (folder / "code" / "lmlab" / "bundle.py").is_file()
     assert "torch==2.13.0" in (folder / "requirements.txt").read_text(encoding="utf-8").split()
 
 
-def test_the_loaded_model_goes_on_as_the_bundle_does(project: Path, identity: RunIdentity, files: RunFiles) -> None:
-    from mlflow import pyfunc
+@pytest.mark.parametrize("task", TASKS)
+def test_a_request_has_the_tasks_fields_and_may_change_how_it_decodes(served: dict[str, Served], task: str) -> None:
+    signature = served[task].model.metadata.signature
+    assert signature.inputs.input_names() == FIELDS[task]
+    outputs = {column.name: str(column.type) for column in signature.outputs.inputs}
+    if task == "classification":
+        assert outputs == {"label": "DataType.string", "probabilities": "Map(str -> DataType.double)"}
+    else:
+        assert outputs == {"text": "DataType.string"}
+    defaults = {param.name: param.default for param in signature.params.params} if signature.params else {}
+    assert set(defaults) == PARAMS[task]
+    own = open_applier(served[task].bundle).task.decoding
+    assert changed_decoding(own, {name: value for name, value in defaults.items() if name != "seed"}) == own
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_loaded_model_answers_as_the_bundle_does(served: dict[str, Served], task: str) -> None:
     from pandas import DataFrame
 
-    track(project, identity, files)
-    model = pyfunc.load_model(str(_model_folder(project)))
-    assert model.predict(DataFrame({"prompt": ["the ", ""]}))["text"].tolist() == [
-        _greedy(files, "the ", max_new_tokens=5),
-        _greedy(files, "", max_new_tokens=5),
-    ]
-    [longer] = model.predict(DataFrame({"prompt": ["the "]}), params={"max_new_tokens": 9})["text"]
-    assert longer == _greedy(files, "the ", max_new_tokens=9)
+    answers = served[task].model.predict(DataFrame(_asked(task)))
+    # Torch runs this one, onnxruntime MLflow's.
+    expected = open_applier(served[task].bundle, engine="torch").answer(_asked(task))
+    if task != "classification":
+        assert answers["text"].tolist() == [reply.text for reply in expected]
+        return
+    assert answers["label"].tolist() == [reply.text for reply in expected]
+    for probabilities, reply in zip(answers["probabilities"], expected, strict=True):
+        assert sorted(probabilities) == sorted(LABELS)
+        # Two engines round differently, and have 24 bits.
+        assert probabilities == pytest.approx(reply.probabilities, rel=1e-4)
+        assert max(probabilities, key=probabilities.get) == reply.text
 
 
-def test_a_prompt_that_is_no_string_is_refused(project: Path, identity: RunIdentity, files: RunFiles) -> None:
-    from mlflow import pyfunc
+def test_params_of_a_request_change_the_answer(served: dict[str, Served]) -> None:
+    from pandas import DataFrame
 
-    track(project, identity, files)
-    model = pyfunc.load_model(str(_model_folder(project)))
-    # MLflow makes one row of a plain dict, which holds the whole list.
-    with pytest.raises(ValueError, match="each row must hold one string"):
-        model.predict({"prompt": ["the ", "cat"]})
-
-
-@pytest.mark.slow
-def test_mlflow_serves_the_logged_model(project: Path, identity: RunIdentity, files: RunFiles) -> None:
-    track(project, identity, files)
-    arguments = ["models", "serve", "-m", str(_model_folder(project)), "--env-manager", "local"]
-    with _mlflow(*arguments, port=_free_port(), ready="/ping", folder=project) as address:
-        answer = _post(
-            f"{address}/invocations",
-            {"dataframe_split": {"columns": ["prompt"], "data": [["the "]]}, "params": {"max_new_tokens": 7}},
-        )
-    assert answer == {"predictions": [{"text": _greedy(files, "the ", max_new_tokens=7)}]}
+    bundle, _, model = served["language_modeling"]
+    asked = {"text": "the "}
+    applier = open_applier(bundle, engine="torch")
+    changes = {"max_new_tokens": 9, "temperature": 0.5}
+    decoding = changed_decoding(applier.task.decoding, changes)
+    [expected] = applier.answer([asked], decoding=decoding, seed=7)
+    [answer] = model.predict(DataFrame([asked]), params={**changes, "seed": 7})["text"]
+    assert answer == expected.text
+    assert len({model.predict(DataFrame([asked]), params={"seed": seed})["text"][0] for seed in range(8)}) > 1
 
 
-@pytest.mark.slow
-def test_a_server_that_dies_in_mid_training_costs_nothing_but_warnings_and_is_filled_in_later(
-    tmp_path: Path,
-    identity: RunIdentity,
-    files: RunFiles,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize(
+    ("task", "rows", "params", "line"),
+    [
+        ("translation", [{"text": "the"}], {}, "source: this column is missing; the task translation asks for source"),
+        ("question_answering", [{"context": "the"}], {}, "question: this column is missing"),
+        ("translation", [{"source": "the"}, {"source": " "}], {}, "row 2: source: is empty"),
+        ("classification", [{"text": ""}], {}, "text: is empty"),
+        ("classification", [{"text": None}], {}, "text: must be a text, found None"),
+        (
+            "language_modeling",
+            [{"text": "the cat " * 9}],
+            {},
+            "the prompt has 73 tokens, and the model reads 32 at once",
+        ),
+        ("language_modeling", [{"text": "the"}], {"top_p": 2.0}, "decoding.sampling.top_p: Input should be less than"),
+        ("translation", [{"source": "the"}], {"max_new_tokens": 10**9}, "params.max_new_tokens: must be at most 4096"),
+        ("translation", [{"source": "the"}], {"beams": 65}, "params.beams: must be at most 64 in a request, found 65"),
+    ],
+)
+def test_a_request_that_cannot_be_answered_is_refused_in_one_line(
+    served: dict[str, Served], task: str, rows: list[dict], params: dict, line: str
 ) -> None:
-    database = f"sqlite:///{tmp_path}/server.db"
-    serve = ["server", "--backend-store-uri", database, "--artifacts-destination", str(tmp_path / "served")]
-    serve += ["--workers", "1"]
-    port = _free_port()
-    with _mlflow(*serve, port=port, ready="/health", folder=tmp_path) as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        training = tracked_run(tmp_path, identity)
-        run = training.__enter__()
-        run.log_metrics({"tokens": 0.0}, step=0)
-        assert run.flush()  # type: ignore[attr-defined]
-    start = time.monotonic()
-    run.log_metrics({"tokens": 640.0}, step=10)
-    assert time.monotonic() - start < 0.1
-    assert fill(run, files) == ()
-    training.__exit__(None, None, None)
-    assert time.monotonic() - start < 60
-    assert 1 <= len(caplog.records) <= 3
-    with _mlflow(*serve, port=port, ready="/health", folder=tmp_path) as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        tracked = track(tmp_path, identity, files)
-        store = open_store(tmp_path)
-        found = store.client.get_run(tracked.run_id)
-        assert not tracked.created
-        assert found.info.status == "FINISHED"
-        points = store.client.get_metric_history(tracked.run_id, "tokens")
-        assert [(point.step, point.value) for point in points] == [(0, 0), (10, 640), (20, 1280), (30, 1920)]
-        assert track(tmp_path, identity, files).logged == ()
-    assert tracking_address(tmp_path) == address
-    assert not (tmp_path / "mlflow.db").exists()
+    from mlflow.exceptions import MlflowException
+    from pandas import DataFrame
+
+    with pytest.raises(MlflowException) as refused:
+        served[task].model.predict(DataFrame(rows), params=params)
+    assert refused.value.get_http_status_code() == 400
+    # So does MLflow's server before it sends it.
+    refused.value.message = f"Failed to predict data '{rows}'. \nError: {refused.value.message}"
+    said = json.loads(refused.value.serialize_as_json())["message"]
+    assert said.startswith(line)
+    assert "\n" not in said
 
 
-def _post(address: str, content: dict) -> dict:
-    request = urllib.request.Request(
-        address, json.dumps(content).encode(), headers={"Content-Type": "application/json"}
+def test_the_example_is_a_short_test_record(served: dict[str, Served]) -> None:
+    example = served["question_answering"].model.input_example
+    assert example is not None
+    assert example.to_dict("records") == [{"context": "sat context", "question": "sat question"}]
+
+
+def test_without_records_the_example_is_made_up() -> None:
+    assert example_of(tiny_task("summarization"), None) == {"document": "Some document."}
+    assert example_of(tiny_task("language_modeling"), None) == {"text": "The "}
+
+
+@pytest.mark.slow
+def test_a_model_needs_no_more_than_its_requirements(served: dict[str, Served], tmp_path: Path) -> None:
+    folder = served["translation"].folder
+    required = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    allowed = _with_dependencies([line.partition("==")[0] for line in required])
+    assert "pytorch-lightning" not in allowed
+    command = [sys.executable, "-W", "ignore", "-c", ALONE, str(folder), *sorted(allowed)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.splitlines()[-1]).is_relative_to(folder)
+
+
+def _with_dependencies(names: list[str]) -> set[str]:
+    """What pip installs for these."""
+    found, waiting = set(), list(names)
+    while waiting:
+        name = _plain(waiting.pop())
+        if name not in found and (needed := importlib.metadata.requires(name)) is not None:
+            needs = [Requirement(line) for line in needed]
+            waiting += [one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": ""})]
+        found.add(name)
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["translation", "classification"])
+def test_mlflow_serves_the_registered_model(
+    served: dict[str, Served], shared_project: Path, tmp_path: Path, task: str
+) -> None:
+    expected = open_applier(served[task].bundle).answer(_asked(task))
+    [field] = FIELDS[task]
+    requests = [_split([{"txt": "the"}]), _split([{field: ""}]), _split(_asked(task))]
+    with model_server(f"models:/{task}/1", store=tracking_address(shared_project), folder=tmp_path) as address:
+        wrong, empty, right = (post(address, request) for request in requests)
+    assert (wrong[0], wrong[1]["message"]) == (
+        400,
+        f"{field}: this column is missing; the task {task} asks for {field}",
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def _mlflow(*arguments: str, port: int, ready: str, folder: Path) -> Iterator[str]:
-    """An mlflow command that serves on this port, gone with all its processes after the block."""
-    command = [sys.executable, "-m", "mlflow", *arguments, "--host", "127.0.0.1", "--port", str(port)]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    quiet = {**os.environ, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=quiet, cwd=folder, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_ready(f"{address}{ready}", process)
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
-
-
-def _wait_until_ready(address: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"{address} did not answer; status {process.poll()}")
+    assert (empty[0], empty[1]["message"]) == (400, f"{field}: is empty; give the text that the model is to answer")
+    if task == "translation":
+        assert right == (200, {"predictions": [{"text": reply.text} for reply in expected]})
+    else:
+        predictions = [{"label": reply.text, "probabilities": reply.probabilities} for reply in expected]
+        assert right == (200, {"predictions": predictions})

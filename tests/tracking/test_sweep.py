@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from lmlab.tracking import MlflowRun, RunIdentity, close_sweep, open_store, open_sweep, tracked_run
+from lmlab.tracking import MlflowRun, RunIdentity, close_sweep, end_killed_jobs, open_store, open_sweep, tracked_run
+from lmlab.tracking.run import begin_run
 
 OVERRIDES = {"model": ["lstm", "gru"], "seed": [1]}
 
 
 def _job(model: str, *, parent: str | None) -> RunIdentity:
-    return RunIdentity(f"{model}1", f"{model} seed=1", {"seed": 1}, "s0urce", parent)
+    return RunIdentity(f"{model}1", f"{model} seed=1", {"seed": 1}, "s0urce", "c0de", parent)
 
 
 def test_a_sweep_is_a_parent_whose_jobs_are_children(project: Path) -> None:
@@ -51,6 +52,40 @@ def test_a_sweep_started_again_goes_on_in_its_run_with_its_children(project: Pat
         close_sweep(project, parent, state="KILLED", summary={}, folder=None)
     assert ids[0] == ids[1]
     assert open_sweep(project, name="models", fingerprint="s2", settings=OVERRIDES) != ids[0][0]
+
+
+def test_going_on_with_a_sweep_in_other_words_keeps_its_parameters_and_says_the_words(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (
+        open_sweep(project, name="models", fingerprint="s1", settings={"overrides": words})
+        for words in ("model=lstm", "model=lstm hydra/launcher=joblib")
+    )
+    assert not caplog.records
+    assert first is not None
+    assert first == second
+    store = open_store(project)
+    found = store.client.get_run(first).data
+    assert found.params == {"overrides": "model=lstm"}
+    assert found.tags["lmlab.overrides"] == "model=lstm hydra/launcher=joblib"
+    assert "joblib" in Path(store.client.download_artifacts(first, "settings.yaml")).read_text(encoding="utf-8")
+
+
+def test_the_runs_of_jobs_whose_processes_died_are_left_killed(project: Path) -> None:
+    parent = open_sweep(project, name="models", fingerprint="s1", settings=OVERRIDES)
+    store = open_store(project)
+    for model in ("lstm", "gru"):
+        begin_run(store, _job(model, parent=parent), project, live=True)
+    begin_run(store, _job("lstm", parent=None), project, live=True)
+    end_killed_jobs(project, parent, fingerprints=["lst"])
+    found = store.client.search_runs([store.experiment_id])
+    states = {(run.info.run_name, "mlflow.parentRunId" in run.data.tags): run.info.status for run in found}
+    assert states == {
+        ("models", False): "RUNNING",
+        ("lstm seed=1", True): "KILLED",
+        ("gru seed=1", True): "RUNNING",
+        ("lstm seed=1", False): "RUNNING",
+    }
 
 
 def test_a_sweep_without_a_store_warns_and_goes_on(

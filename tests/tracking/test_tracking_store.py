@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from lmlab.tracking import RunIdentity, tracked_run
 name = sys.argv[2]
-with tracked_run(Path(sys.argv[1]), RunIdentity(name, name, {"seed": 1}, "s", None)) as run:
+with tracked_run(Path(sys.argv[1]), RunIdentity(name, name, {"seed": 1}, "s", "c", None)) as run:
     for step in range(50):
         run.log_metrics({"loss": 1.0}, step=step)
         run.flush()

@@ -43,6 +43,19 @@ def test_fine_tuning_begins_with_the_weights_of_the_bundle(pretrained: Path, exa
         torch.testing.assert_close(after[name], weight, rtol=0, atol=1e-12)
 
 
+def test_no_steps_keep_the_weights_as_they_are_and_measure_them_once(
+    pretrained: Path, examples: Path, tmp_path: Path
+) -> None:
+    bundle = pretrained / "bundle"
+    report = train_tiny(examples, tmp_path, start_from=str(bundle), max_steps=0)
+    assert (report["steps"], report["tokens"], report["best_step"], report["stopped_by"]) == (0, 0, 0, "budget")
+    before, after = (load_file(folder / "model.safetensors") for folder in (bundle, tmp_path / "bundle"))
+    assert all(after[name].equal(weight) for name, weight in before.items())
+    again = train_tiny(examples, tmp_path / "still", start_from=str(bundle), **STILL)
+    assert report["validation_nats_per_token"] == pytest.approx(again["validation_nats_per_token"], rel=1e-6)
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_what_was_learned_before_helps(pretrained: Path, examples: Path, tmp_path: Path) -> None:
     budget: dict[str, Any] = {"max_steps": 10, "validate_every_steps": 10}
     fresh = train_tiny(examples, tmp_path / "fresh", **budget)

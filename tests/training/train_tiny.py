@@ -28,6 +28,19 @@ MODEL_SETTINGS: dict[str, dict[str, Any]] = {
         "rotary_base": 10000.0,
         "dropout": 0.2,
     },
+    "pretrained": {
+        "name": "pretrained",
+        "source": None,
+        "architecture": {
+            "model_type": "gpt2",
+            "vocab_size": 300,
+            "n_positions": 32,
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 2,
+        },
+        "depends_on": None,
+    },
 }
 ADAMW = {"name": "adamw", "beta1": 0.9, "beta2": 0.98, "weight_decay": 0.1}
 MUON = {

@@ -27,7 +27,7 @@ class ProcessLauncher(Launcher):
         self._context, self._task_function, self._config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """What each job returned, in their order; a job whose process died is a failed Outcome."""
+        """What each job returned, in their order; a job whose process died is a killed Outcome."""
         setup_globals()
         configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
         Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def died(job: Shipment, why: object) -> JobReturn:
     """What a job whose process ended under it returns: the others go on."""
     error = f"its process died before the job ended ({why})"
     return JobReturn(
-        overrides=job.name.split(" "), status=JobStatus.COMPLETED, _return_value=Outcome("FAILED", {}, error)
+        overrides=job.name.split(" "), status=JobStatus.COMPLETED, _return_value=Outcome("KILLED", {}, error)
     )
 
 

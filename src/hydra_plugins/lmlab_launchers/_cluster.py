@@ -73,8 +73,12 @@ def run_by_ray(jobs: Sequence[Shipment], settings: RaySettings) -> list[JobRetur
 def _ray_result(ray: ModuleType, reference: object, job: Shipment) -> JobReturn:
     try:
         return ray.get(reference)
-    except ray.exceptions.WorkerCrashedError as error:
-        return died(job, str(error).splitlines()[0])
+    except ray.exceptions.RayTaskError:
+        # What the job itself raised.
+        raise
+    except ray.exceptions.RayError as error:
+        # Its worker, its machine or its memory is gone.
+        return died(job, str(error).strip().partition("\n")[0])
 
 
 def _needed(package: str, *, launcher: str, extra: str) -> ModuleType:

@@ -6,6 +6,7 @@ Hydra finds it here, and imports this file at each start: what is heavy is impor
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.plugins import Plugins
@@ -36,12 +37,11 @@ class OptunaSweeper(Sweeper):
         from lmlab.search.run import Search, run_search
         from lmlab.search.settings import SearchSettings
 
-        parser = OverridesParser.create(config_loader=self._context.config_loader)
-        overrides = parser.parse_overrides(arguments)
+        overrides = overrides_parser(self._context.config_loader).parse_overrides(arguments)
         search = Search(
             folder=Path(str(self._config.hydra.sweep.dir)),
             settings=validate(SearchSettings, self._values, path="hydra.sweeper"),
-            space={one.get_key_element(): _part(one) for one in overrides if one.is_sweep_override()},
+            space={one.get_key_element(): part_of(one, self._config) for one in overrides if one.is_sweep_override()},
             fixed=[str(one.input_line) for one in overrides if not one.is_sweep_override()],
         )
         num_launched = 0
@@ -55,14 +55,38 @@ class OptunaSweeper(Sweeper):
         run_search(search, launch)
 
 
-def _part(override: Override) -> Any:
+def overrides_parser(config_loader: ConfigLoader | None) -> OverridesParser:
+    """Hydra's parser, but for intervals between whole numbers, of which it makes real ones."""
+    parser = OverridesParser.create(config_loader)
+    parser.functions.functions["interval"] = _interval
+    return parser
+
+
+def _interval(start: int | float, end: int | float) -> IntervalSweep:
+    return IntervalSweep(start=start, end=end)
+
+
+def part_of(override: Override, config: DictConfig) -> Any:
+    """The choices or the interval that the override names; `config` are the settings as they stand now.
+
+    Raises: InputError for an interval of whole numbers on a setting that is a real one.
+    """
+    from lmlab.errors import InputError
     from lmlab.search.space import Choices, Interval
 
-    value = override.value()
-    if isinstance(value, IntervalSweep):
-        return Interval(value.start, value.end, "log" in value.tags)  # type: ignore[arg-type]
-    # A shuffled range comes in another order each time; the order of choices means nothing.
-    return Choices(tuple(sorted(override.sweep_string_iterator(), key=_as_number)))
+    value, key = override.value(), override.key_or_group
+    if not isinstance(value, IntervalSweep):
+        # A shuffled range comes in another order each time; the order of choices means nothing.
+        return Choices(tuple(dict.fromkeys(sorted(override.sweep_string_iterator(), key=_as_number))))
+    low, high = value.start, value.end
+    assert low is not None, "the grammar sees to both bounds"
+    assert high is not None, "the grammar sees to both bounds"
+    if isinstance(low, int) and isinstance(high, int) and isinstance(OmegaConf.select(config, key), float):
+        raise InputError(
+            f"{key}: interval({low},{high}) draws whole numbers, and this setting is a real one: "
+            f"write interval({float(low)},{float(high)})"
+        )
+    return Interval(low, high, "log" in value.tags)
 
 
 def _as_number(text: str) -> tuple[float, str]:

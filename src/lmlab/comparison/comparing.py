@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lmlab.comparison.origins import origins_text
 from lmlab.comparison.pages import Comparison, Failure, Section
 from lmlab.comparison.pairing import compare_best
 from lmlab.comparison.plots import CURVE, Curve, plots_of
@@ -34,6 +35,7 @@ def compare(runs: Sequence[RunRecord], artifacts: Artifacts, *, metric: str | No
         if len(alone) < len(sections):
             sections = [section for section in sections if len(section.rows) > 1]
             notes += [f"left out, with nothing to compare with: {', '.join(alone)}"] if alone else []
+    notes += [note for section in sections if (note := _origins_note(section))]
     return Comparison(sections, _failures(runs, artifacts), notes)
 
 
@@ -79,12 +81,17 @@ def _section(group: Sequence[Evaluated], artifacts: Artifacts, metric: str | Non
     return section._replace(verdict=_verdict(section, name, artifacts))
 
 
+def _origins_note(section: Section) -> str:
+    text = origins_text([(row.name, row.runs[0].run) for row in section.rows])
+    return f"the rows of {section.title} differ in more than their settings: {text}" if text else ""
+
+
 def _verdict(section: Section, metric: str, artifacts: Artifacts) -> str:
     if len(section.rows) < 2:
         return ""
-    first, second = (artifacts.fetch(row.runs[0].run.run_id, PREDICTIONS) for row in section.rows[:2])
     try:
-        return compare_best(section.rows, metric, (first, second)).sentence(section.label, section.places)
+        verdict = compare_best(section.rows, metric, lambda run_id: artifacts.fetch(run_id, PREDICTIONS))
+        return verdict.sentence(section.label, section.places)
     except InputError as error:
         return str(error)
 
@@ -98,9 +105,11 @@ def _failures(runs: Sequence[RunRecord], artifacts: Artifacts) -> list[Failure]:
     return [
         Failure(run.name, run.state, artifacts.error_line(run.run_id) if run.state == "FAILED" else _why(run))
         for run in runs
-        if run.state not in (FINISHED, "RUNNING")
+        if run.state != FINISHED
     ]
 
 
 def _why(run: RunRecord) -> str:
+    if run.state == "RUNNING":
+        return "still at work, or its machine went down; the same command goes on with it"
     return run.tags.get("lmlab.pruned", "interrupted; the same command goes on with it")

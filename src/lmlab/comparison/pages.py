@@ -74,9 +74,10 @@ def print_comparison(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    # What stands in names and errors is no markup.
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(width=160)
+        console = Console(width=160, markup=False, emoji=False)
     for section in comparison.sections:
         table = Table(
             title=section.title, title_justify="left", box=None, pad_edge=False, caption_justify="left", padding=(0, 1)

@@ -4,7 +4,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lmlab.comparison.origins import origin_of, shortened_digest
 from lmlab.errors import InputError
+from lmlab.tracking.identity import FINGERPRINT_TAG
 from lmlab.tracking.reading import RunRecord, parsed
 
 SEED = "seed"
@@ -29,7 +31,7 @@ class Row(NamedTuple):
     """Runs that differ in nothing but the seed."""
 
     settings: dict[str, str]
-    """The settings that tell the row from the others."""
+    """The settings that tell the row from the others; where those are equal also data, start weights and code."""
     runs: list[Evaluated]
     value: float
     """Of the metric: the mean over seeds."""
@@ -79,8 +81,12 @@ def basis_of(evaluated: Evaluated, metric: str) -> dict[str, Any]:
             f"{evaluated.run.name} ({evaluated.run.run_id[:8]}) has no metric {metric}; "
             f"it has {', '.join(details['metrics'])}"
         )
+    params = evaluated.run.params
     basis = {
         "task": details["task"],
+        "version of the task": params.get("task.version"),
+        "target": params.get("task.target"),
+        "field of references": params.get("task.references"),
         "test records": details["test_digest"],
         f"version of {metric}": definition["version"],
         f"signature of {metric}": definition["signature"],
@@ -117,19 +123,51 @@ def rows_of(runs: Sequence[Evaluated], metric: str) -> list[Row]:
     Raises: InputError if the runs cannot be ranked by the metric.
     """
     check_comparable(runs, metric)
-    groups: dict[tuple, list[Evaluated]] = {}
-    for one in runs:
-        groups.setdefault(_key(one.run), []).append(one)
-    # The same settings with the same seed are the same numbers: a run of two sweeps counts once.
-    distinct = [list({one.run.seed: one for one in group}.values()) for group in groups.values()]
-    keys = telling_keys([group[0].run.params for group in distinct])
-    rows = [_row({key: group[0].run.params.get(key, "") for key in keys}, group, metric) for group in distinct]
+    groups = _groups(runs)
+    settings = _telling_settings([group[0].run for group in groups])
+    rows = [_row(own, group, metric) for own, group in zip(settings, groups, strict=True)]
     is_better_lower = runs[0].details["metrics"][metric]["better"] == "lower"
     return sorted(rows, key=lambda row: row.value if is_better_lower else -row.value)
 
 
+def _groups(runs: Sequence[Evaluated]) -> list[list[Evaluated]]:
+    """Runs that differ in the seed alone; a run of two sweeps counts once."""
+    groups: dict[tuple, dict[tuple, Evaluated]] = {}
+    for one in runs:
+        groups.setdefault(_key(one.run), {})[one.run.seed, _fingerprint(one.run)] = one
+    found: list[list[Evaluated]] = []
+    for group in groups.values():
+        distinct = list(group.values())
+        # Two runs of one seed differ in something that neither settings nor tags say: none belongs to another.
+        is_told = len({one.run.seed for one in distinct}) == len(distinct)
+        found += [distinct] if is_told else [[one] for one in distinct]
+    return found
+
+
 def _key(run: RunRecord) -> tuple:
-    return tuple(sorted((key, value) for key, value in run.params.items() if key != SEED))
+    settings = {key: value for key, value in run.params.items() if key != SEED}
+    return tuple(sorted(settings.items())), tuple(origin_of(run).values())
+
+
+def _fingerprint(run: RunRecord) -> str:
+    return run.tags.get(FINGERPRINT_TAG, "")
+
+
+def _telling_settings(runs: Sequence[RunRecord]) -> list[dict[str, str]]:
+    settings = _chosen([run.params for run in runs])
+    for further in ([origin_of(run) for run in runs], [_fingerprint_of(run) for run in runs]):
+        if len({tuple(own.values()) for own in settings}) < len(settings):
+            settings = [own | more for own, more in zip(settings, _chosen(further), strict=True)]
+    return settings
+
+
+def _fingerprint_of(run: RunRecord) -> dict[str, str]:
+    return {"fingerprint": shortened_digest(_fingerprint(run), without="unknown")}
+
+
+def _chosen(settings: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    keys = telling_keys(settings)
+    return [{key: one.get(key, "") for key in keys} for one in settings]
 
 
 def telling_keys(settings: Sequence[Mapping[str, str]]) -> list[str]:

@@ -13,7 +13,7 @@ from lmlab.config import PartSettings
 from lmlab.data.prompts import encode_prompts
 from lmlab.data.source import SPLITS
 from lmlab.data.store import StoreWriter, TokenStore
-from lmlab.data.task import TaskSettings, check_fields, example_of, fields_of
+from lmlab.data.task import TaskSettings, check_fields, fields_of
 from lmlab.data.tokenizer import Tokenizer, train_tokenizer
 from lmlab.errors import InputError
 from lmlab.files import check_seal, whole_folder, write_json, write_seal
@@ -100,7 +100,7 @@ def encode(settings: EncodeSettings, inputs: EncodeInputs, outputs: EncodeOutput
             "stage": "encode",
             "source": seal["source"],
             "separator_id": tokenizer.separator_id,
-            "choices": choices,
+            "task": settings.task.learned(choices).model_dump(),
             "context_length": _context_length(settings.task, splits, tokenizer, choices),
         }
         write_seal(tokens_folder, facts)
@@ -117,7 +117,7 @@ def encode(settings: EncodeSettings, inputs: EncodeInputs, outputs: EncodeOutput
 def _training_texts(records: Path, task: TaskSettings) -> Iterator[str]:
     for batch in _batches(records, "train", task):
         if task.prompt:
-            yield from (example_of(task, record).prompt for record in batch.records)
+            yield from (task.prompt_of(record) for record in batch.records)
         yield from batch.targets
 
 
@@ -232,7 +232,7 @@ def _batch(rows: dict[str, list], task: TaskSettings, *, count: int) -> _Batch:
     return _Batch(
         records=records,
         names=rows["id"][:count],
-        targets=[example_of(task, record).target for record in records],
+        targets=[task.target_of(record) for record in records],
         documents=documents[:count],
         goes_on=[row + 1 < len(documents) and documents[row + 1] == documents[row] for row in range(count)],
     )

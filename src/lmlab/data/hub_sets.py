@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lmlab.data.hub_access import OFFLINE, hub_is_allowed, hub_reachable
 from lmlab.errors import InputError
 from lmlab.files import file_digest
+from lmlab.hub_access import OFFLINE, hub_is_allowed, hub_reachable
 from lmlab.text import digest_of, nearest
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ A prompt that is too long loses text of one field, as the task says, and is coun
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from lmlab.data.task import TaskSettings, example_of
+from lmlab.data.task import Answering
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 
@@ -22,7 +22,7 @@ class EncodedPrompts(NamedTuple):
 
 
 def encode_prompts(
-    task: TaskSettings, records: Sequence[Mapping[str, str]], names: Sequence[str], tokenizer: Tokenizer
+    task: Answering, records: Sequence[Mapping[str, str]], names: Sequence[str], tokenizer: Tokenizer
 ) -> EncodedPrompts:
     """The prompts of these records; `names` says which record an error is about.
 
@@ -30,7 +30,7 @@ def encode_prompts(
     """
     if not task.prompt:
         return EncodedPrompts([[] for _ in records], 0)
-    encoded = tokenizer.encode([example_of(task, record).prompt for record in records])
+    encoded = tokenizer.encode([task.prompt_of(record) for record in records])
     limit, num_cut = task.cutting.max_prompt_tokens, 0
     if limit is not None:
         for row, ids in enumerate(encoded):
@@ -41,14 +41,14 @@ def encode_prompts(
 
 
 def _cut_prompt(
-    task: TaskSettings, record: Mapping[str, str], name: str, tokenizer: Tokenizer, *, limit: int
+    task: Answering, record: Mapping[str, str], name: str, tokenizer: Tokenizer, *, limit: int
 ) -> list[int]:
     field = task.cutting.field
     assert field is not None
     kept = limit
     while True:
         shortened = tokenizer.cut(record[field], max_tokens=kept, side=task.cutting.side)
-        [ids] = tokenizer.encode([example_of(task, {**record, field: shortened}).prompt])
+        [ids] = tokenizer.encode([task.prompt_of({**record, field: shortened})])
         if len(ids) <= limit:
             return ids
         if kept == 0:

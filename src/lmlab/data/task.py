@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -69,23 +69,44 @@ class CuttingSettings(Settings):
         return self
 
 
-class TaskSettings(Settings):
-    """A task's YAML file."""
+class Answering(Settings):
+    """How a model is asked, and how it answers: what a task and a trained model share."""
 
     name: str
+    """The task's."""
     version: PositiveInt
-    language: str | None
-    """Language of the targets as ISO 639-1 code (de, zh), for metrics that split them into words."""
     prompt: str
     """Template of what the model is given; empty for plain text."""
+    cutting: CuttingSettings
+    decoding: DecodingSettings
+
+    def prompt_of(self, record: Mapping[str, str]) -> str:
+        """The record put into the template; braces in the record's own text stay as they are."""
+        return _filled(self.prompt, record)
+
+    def prompt_fields(self) -> list[str]:
+        """The record fields that the prompt names, in order of appearance."""
+        return list(dict.fromkeys(_FIELD.findall(self.prompt)))
+
+
+class LearnedTask(Answering):
+    """What a bundle tells of the task that its model was trained on."""
+
+    choices: list[str]
+    """The answers that ranking chooses from; empty where nothing is ranked."""
+
+
+class TaskSettings(Answering):
+    """A task's YAML file."""
+
+    language: str | None
+    """Language of the targets as ISO 639-1 code (de, zh), for metrics that split them into words."""
     target: str = Field(min_length=1)
     """Template of what the model is trained to answer."""
     references: str | None
     """The field whose further columns (NAME_2, NAME_3, ...) hold other right answers; null: there are none."""
     choices: list[str] | None
     """The answers that ranking chooses from; null takes the targets of the training split."""
-    cutting: CuttingSettings
-    decoding: DecodingSettings
     metrics: list[str] = Field(min_length=1)
     """The first is the one that a summary shows."""
     baselines: list[str]
@@ -100,12 +121,18 @@ class TaskSettings(Settings):
             raise ValueError(f"cutting.field: the prompt has no field '{self.cutting.field}'")
         return self
 
+    def target_of(self, record: Mapping[str, str]) -> str:
+        """The record put into the target's template."""
+        return _filled(self.target, record)
 
-class Example(NamedTuple):
-    """What a task makes of a record."""
+    def learned(self, choices: Sequence[str]) -> LearnedTask:
+        """What a model that is trained on this task with these choices keeps of it."""
+        shared = {name: getattr(self, name) for name in Answering.model_fields}
+        return LearnedTask(**shared, choices=list(choices))
 
-    prompt: str
-    target: str
+
+def _filled(template: str, record: Mapping[str, str]) -> str:
+    return _FIELD.sub(lambda match: record[match.group(1)], template)
 
 
 def fields_of(task: TaskSettings) -> list[str]:
@@ -121,12 +148,3 @@ def check_fields(task: TaskSettings, available: Sequence[str]) -> None:
                 f"task {task.name}: a template names the field '{name}', which the records lack; "
                 f"{nearest(name, available)}"
             )
-
-
-def example_of(task: TaskSettings, record: Mapping[str, str]) -> Example:
-    """The record put into the templates; braces in the record's own text stay as they are."""
-
-    def fill(template: str) -> str:
-        return _FIELD.sub(lambda match: record[match.group(1)], template)
-
-    return Example(fill(task.prompt), fill(task.target))

@@ -38,6 +38,7 @@ def answer_prompts(
     separator_id: int,
     seed: int,
     batch_rows: int,
+    shows_progress: bool = True,
 ) -> list[Answer]:
     """One answer a prompt, in the order of the prompts, which begin and end with the separator.
 
@@ -60,14 +61,18 @@ def answer_prompts(
             case RankingDecoding():
                 return _rank(model, some, choices, stop_id=separator_id, batch_rows=batch_rows)
 
-    return _in_order(prompts, batches, answer)
+    return _in_order(prompts, batches, answer, shows_progress=shows_progress)
 
 
 def _in_order(
-    prompts: Prompts, batches: Iterable[tuple[int, list[int]]], answer: Callable[[Prompts, int], list[Answer]]
+    prompts: Prompts,
+    batches: Iterable[tuple[int, list[int]]],
+    answer: Callable[[Prompts, int], list[Answer]],
+    *,
+    shows_progress: bool,
 ) -> list[Answer]:
     answers: dict[int, Answer] = {}
-    with tqdm(total=len(prompts), unit="prompt", desc="answering", disable=None) as bar:
+    with tqdm(total=len(prompts), unit="prompt", desc="answering", disable=None if shows_progress else True) as bar:
         for occurrence, batch in batches:
             answers.update(zip(batch, answer([prompts[number] for number in batch], occurrence), strict=True))
             bar.update(len(batch))

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lmlab.decoding.reading import batches_by_length, check_prompts, read_prompts
+from lmlab.decoding.reading import batches_by_length, check_prompts, conditioned
 from lmlab.models.architectures.language_model import LanguageModel, State, select_rows
 
 
@@ -59,6 +59,7 @@ class _Search:
     """The search after one prompt."""
 
     prompt: Sequence[int]
+    """What the model reads before the answer."""
     live: list[_Live]
     """Best first; while the prompt is read, the one hypothesis without tokens."""
     finished: list[Hypothesis]
@@ -126,18 +127,19 @@ def beam_search(
     rules = _Rules(beams, num_best, max_new_tokens, length_penalty, stop_id)
     found: list[list[Hypothesis]] = [[] for _ in prompts]
     for batch in batches_by_length(prompts, rows=batch_rows // beams):
-        searches = [_Search(prompts[number], [_Live([], 0.0, row)], []) for row, number in enumerate(batch)]
-        _run(model, searches, rules)
+        answering, starts = conditioned(model, [prompts[number] for number in batch], new_tokens=max_new_tokens)
+        searches = [_Search(start, [_Live([], 0.0, row)], []) for row, start in enumerate(starts)]
+        _run(answering, searches, rules)
         for number, search in zip(batch, searches, strict=True):
             found[number] = search.best(num_best)
     return found
 
 
 def _run(model: LanguageModel, searches: Sequence[_Search], rules: _Rules) -> None:
-    device = next(model.parameters()).device
+    device = model.device
     position = min(len(search.prompt) for search in searches)
     read = torch.tensor([search.prompt[:position] for search in searches], device=device)
-    logits, state = read_prompts(model, read)
+    logits, state = model.last_logits(read)
     while True:
         begun = [search for search in searches if len(search.prompt) <= position]
         for search, continuations in zip(begun, _best_continuations(logits, begun, rules), strict=True):
@@ -147,8 +149,8 @@ def _run(model: LanguageModel, searches: Sequence[_Search], rules: _Rules) -> No
             return
         state = _give_each_a_row(state, searches, rows=len(logits), device=device)
         tokens = torch.tensor(_next_tokens(searches, position), device=device)
-        logits, state = model(tokens.unsqueeze(1), state)
-        logits, position = logits[:, -1], position + 1
+        logits, state = model.last_logits(tokens.unsqueeze(1), state)
+        position += 1
 
 
 def _best_continuations(

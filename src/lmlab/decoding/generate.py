@@ -1,18 +1,17 @@
 """Continue prompts with any language model."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from lmlab.decoding.sampling import Sampling, draw
-from lmlab.models.architectures.language_model import LanguageModel, State
+from lmlab.models.architectures.language_model import LanguageModel
 from lmlab.text import digest_of
 
 
-@torch.inference_mode()
 def generate(
     model: LanguageModel,
     prompts: Sequence[Sequence[int]],
@@ -24,59 +23,87 @@ def generate(
 ) -> list[list[int]]:
     """The new tokens after each prompt, up to and without the first stop token.
 
-    Rows of different length walk in step, the longer ones still reading while the shorter ones already write:
-
-        row 0   p p p p p w w w
-        row 1   p p p w w w . .
-
     An answer depends on its prompt and the seed alone, not on its neighbours; a prompt given several times is
     answered anew each time.
     Raises: ValueError if a prompt is empty.
     """
+    answers: list[list[int]] = [[] for _ in prompts]
+    steps = write(model, prompts, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, seed=seed)
+    for step in steps:
+        for row, token in step.items():
+            answers[row].append(token)
+    return answers
+
+
+def write(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop_ids: frozenset[int],
+    seed: int,
+) -> Iterator[dict[int, int]]:
+    """What `generate` gives, step by step: the token that each row writes next; stop tokens are left out.
+
+    Rows of different length walk in step, the longer ones still reading while the shorter ones already write:
+
+        row 0   p p p p p w w w
+        row 1   p p p w w w . .
+    """
     if any(len(prompt) == 0 for prompt in prompts):
         raise ValueError("a prompt is empty: begin it with the separator")
     if not prompts:
-        return []
-    device = next(model.parameters()).device
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-    tokens = _side_by_side(prompts, length=int(lengths.max()) + max_new_tokens, device=device)
-    random = _generators(prompts, seed=seed)
-    stops = torch.tensor(sorted(stop_ids), device=device)
-    ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    reader, position = _Reader(model), 0
-    for position in range(int(lengths.min()), tokens.shape[1]):
-        logits = reader.read(tokens[:, :position])
-        writing = (lengths <= position) & (position < lengths + max_new_tokens) & ~ended
-        uniform = _uniform(random, writing)
-        tokens[:, position] = torch.where(writing, draw(logits, sampling, uniform), tokens[:, position])
-        ended |= writing & torch.isin(tokens[:, position], stops)
-        if bool((ended | (position + 1 >= lengths + max_new_tokens)).all()):
-            break
-    return [
-        _until_stop(row[len(prompt) : len(prompt) + max_new_tokens], stop_ids, length=position + 1 - len(prompt))
-        for row, prompt in zip(tokens.tolist(), prompts, strict=True)
-    ]
+        return
+    # What is drawn hangs on the prompts themselves, whatever the model reads of them.
+    random = _generators(prompts, seed=seed) if sampling.temperature else []
+    model, starts = model.conditioned(prompts)
+    lengths = [len(start) for start in starts]
+    position, longest = min(lengths), max(lengths)
+    tokens = _side_by_side(starts, length=longest + max_new_tokens, device=model.device)
+    reader = _Reader(model, tokens)
+    unread = tokens[:, :position]
+    writing = [row for row, length in enumerate(lengths) if length == position]
+    while writing or position < longest:
+        logits = reader.read(unread)
+        drawn = draw(logits, sampling, _uniform(random, writing, device=model.device) if random else None)
+        unread = drawn.unsqueeze(1)
+        if position < longest:
+            tokens[writing, position] = drawn[writing]
+            unread = tokens[:, position : position + 1]
+        elif reader.may_begin_anew:
+            tokens[:, position] = drawn
+        chosen = drawn.tolist()
+        step = {row: chosen[row] for row in writing if chosen[row] not in stop_ids}
+        position += 1
+        yield step
+        writing = [row for row in step if position < lengths[row] + max_new_tokens]
+        if position <= longest:
+            writing += [row for row, length in enumerate(lengths) if length == position]
 
 
 class _Reader:
     """Reads a growing text, each token once while it fits the model's context."""
 
-    def __init__(self, model: LanguageModel) -> None:
-        self._model = model
-        self._state: State | None = None
+    def __init__(self, model: LanguageModel, tokens: Int[Tensor, "batch time"]) -> None:
+        """`tokens` are filled in before they are read, for a second time where the context is full."""
+        bound, (rows, length) = model.context_length, tokens.shape
+        self._tokens = tokens
+        self._length = length if bound is None else min(length, bound)
+        self.may_begin_anew = self._length < length
+        self._new_reader = lambda: model.reader(rows=rows, length=self._length)
+        self._inner = self._new_reader()
         self._start = self._end = 0
 
-    def read(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch vocabulary"]:
-        """Logits of the token after the last; `tokens` holds what was read before and more."""
-        bound = self._model.context_length
-        end = tokens.shape[1]
-        if bound is not None and end - self._start > bound:
+    def read(self, unread: Int[Tensor, "batch time"]) -> Float[Tensor, "batch vocabulary"]:
+        """Logits of the token after these, which go on where the last ones ended."""
+        self._end += unread.shape[1]
+        if self._end - self._start > self._length:
             # The context is full: begin anew with its last half.
-            self._state, self._start = None, end - max(1, bound // 2)
-            self._end = self._start
-        features, self._state = self._model.read(tokens[:, self._end : end], self._state)
-        self._end = end
-        return self._model.logits(features[:, -1])
+            self._start = self._end - max(1, self._length // 2)
+            self._inner = self._new_reader()
+            unread = self._tokens[:, self._start : self._end]
+        return self._inner.read(unread)
 
 
 def _side_by_side(prompts: Sequence[Sequence[int]], *, length: int, device: torch.device) -> Tensor:
@@ -96,16 +123,9 @@ def _generators(prompts: Sequence[Sequence[int]], *, seed: int) -> list[torch.Ge
     return generators
 
 
-def _uniform(random: list[torch.Generator], writing: Tensor) -> Tensor:
+def _uniform(random: list[torch.Generator], writing: list[int], *, device: torch.device) -> Tensor:
     # Only rows that write draw a number, so that an answer does not depend on how long its neighbours read.
-    drawn = [
-        float(torch.rand((), generator=generator, dtype=torch.float64)) if writes else 0.0
-        for generator, writes in zip(random, writing.tolist(), strict=True)
-    ]
-    return torch.tensor(drawn, dtype=torch.float64, device=writing.device)
-
-
-def _until_stop(written: list[int], stop_ids: frozenset[int], *, length: int) -> list[int]:
-    answer = written[: max(0, length)]
-    stop = next((index for index, token in enumerate(answer) if token in stop_ids), len(answer))
-    return answer[:stop]
+    drawn = torch.zeros(len(random), dtype=torch.float64)
+    for row in writing:
+        drawn[row] = torch.rand((), generator=random[row], dtype=torch.float64)
+    return drawn.to(device)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lmlab.decoding.reading import batches_by_length, check_prompts, read_prompts
+from lmlab.decoding.reading import batches_by_length, check_prompts, conditioned
 from lmlab.models.architectures.language_model import LanguageModel, State
 
 
@@ -43,19 +43,21 @@ def rank_choices(
     At most batch_rows rows are read side by side. A value depends on its prompt and its choice alone.
     Raises: ValueError if a prompt is empty; InputError if prompt and choice are longer than the model can read.
     """
-    check_prompts(model, prompts, new_tokens=max(map(len, choices), default=0) + 1)
-    device = next(model.parameters()).device
+    new_tokens = max(map(len, choices), default=0) + 1
+    check_prompts(model, prompts, new_tokens=new_tokens)
+    device = model.device
     root = _tree(choices)
     found = torch.zeros(len(prompts), len(choices), dtype=torch.float64, device=device)
     for batch in batches_by_length(prompts, rows=batch_rows):
         for _, numbers in groupby(batch, key=lambda number: len(prompts[number])):
             rows = list(numbers)
-            logits, state = read_prompts(model, torch.tensor([prompts[row] for row in rows], device=device))
+            answering, starts = conditioned(model, [prompts[row] for row in rows], new_tokens=new_tokens)
+            logits, state = answering.last_logits(torch.tensor(starts, device=device))
             together = max(1, batch_rows // max(1, len(root.children)))
             for begin in range(0, len(rows), together):
                 part = slice(begin, begin + together)
                 nats = torch.zeros(len(choices), len(rows[part]), dtype=torch.float64, device=device)
-                walk = _Walk(model, stop_id, batch_rows, nats)
+                walk = _Walk(answering, stop_id, batch_rows, nats)
                 walk.go_on([root], logits[part].unsqueeze(1), nats.new_zeros(len(rows[part]), 1), _rows(state, part))
                 found[rows[part]] = nats.T
     return found

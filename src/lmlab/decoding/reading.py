@@ -1,12 +1,9 @@
-"""Prompts in batches of about equal length, and how they are read: each once."""
+"""Prompts in batches of about equal length, and what a model can read."""
 
 from collections.abc import Iterator, Sequence
 
-from jaxtyping import Float, Int
-from torch import Tensor
-
 from lmlab.errors import InputError
-from lmlab.models.architectures.language_model import LanguageModel, State
+from lmlab.models.architectures.language_model import LanguageModel
 
 
 def batches_by_length(prompts: Sequence[Sequence[int]], *, rows: int) -> Iterator[list[int]]:
@@ -17,12 +14,16 @@ def batches_by_length(prompts: Sequence[Sequence[int]], *, rows: int) -> Iterato
         yield order[begin : begin + rows]
 
 
-def read_prompts(
-    model: LanguageModel, tokens: Int[Tensor, "batch time"]
-) -> tuple[Float[Tensor, "batch vocabulary"], State]:
-    """Logits of the token after the last, and the state after it."""
-    features, state = model.read(tokens)
-    return model.logits(features[:, -1]), state
+def conditioned(
+    model: LanguageModel, prompts: Sequence[Sequence[int]], *, new_tokens: int
+) -> tuple[LanguageModel, list[list[int]]]:
+    """The model that answers these prompts with up to `new_tokens` tokens, and what its rows read first.
+
+    Raises: as `check_prompts`.
+    """
+    answering, starts = model.conditioned(prompts)
+    check_prompts(answering, starts, new_tokens=new_tokens)
+    return answering, starts
 
 
 def check_prompts(model: LanguageModel, prompts: Sequence[Sequence[int]], *, new_tokens: int) -> None:

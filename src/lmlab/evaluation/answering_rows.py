@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lmlab.data.task import TaskSettings, example_of, fields_of
+from lmlab.data.task import TaskSettings, fields_of
 from lmlab.errors import InputError
 from lmlab.text import nearest
 
@@ -37,7 +37,7 @@ class Rows:
 
     def targets(self, task: TaskSettings) -> Iterator[str]:
         """The right answer of each record, as the task's template makes it."""
-        return (example_of(task, record).target for record in self._records(fields_of(task)))
+        return (task.target_of(record) for record in self._records(fields_of(task)))
 
     def _records(self, fields: Sequence[str]) -> Iterator[dict[str, str]]:
         with pq.ParquetFile(self.path) as file:

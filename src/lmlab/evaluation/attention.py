@@ -33,7 +33,7 @@ def attention_pictures(bundle: Bundle, store: TokenStore, settings: AttentionSet
 def _picture(bundle: Bundle, store: TokenStore, row: int) -> AttentionPicture | None:
     record = store.record(row).tolist()
     tokens = [bundle.tokenizer.separator_id, *record[:-1]]
-    device = next(bundle.model.parameters()).device
+    device = bundle.model.device
     layers = bundle.model.attention(torch.tensor([tokens], device=device))
     if not layers:
         return None

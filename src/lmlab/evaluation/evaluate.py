@@ -77,7 +77,7 @@ def evaluate(settings: EvaluateSettings, inputs: EvaluateInputs, outputs: Evalua
         split=SPLIT,
         vocabulary_size=bundle.tokenizer.vocabulary_size,
     ) as likelihoods:
-        findings = _measure(settings, inputs.records, bundle, store, metrics, facts["choices"], likelihoods)
+        findings = _measure(settings, inputs.records, bundle, store, metrics, facts["task"]["choices"], likelihoods)
     ids = pq.read_table(inputs.records / f"{SPLIT}.parquet", columns=["id"]).column("id").to_pylist()
     measured_on = MeasuredOn(SPLIT, sealed["files"][f"{SPLIT}.parquet"], file_digest(inputs.bundle / TOKENIZER_NAME))
     report = report_of(findings, settings.task, settings.evaluation, measured_on, ids=ids)
@@ -126,7 +126,7 @@ def _measure(
         store,
         evaluation.reading,
         separator_id=bundle.tokenizer.separator_id,
-        device=next(bundle.model.parameters()).device,
+        device=bundle.model.device,
     )
     units = resampling_units(store.documents, min_documents=bootstrap.min_documents)
     written = (

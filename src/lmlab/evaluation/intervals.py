@@ -1,6 +1,6 @@
 """95 % intervals by the percentile bootstrap: units drawn with replacement, the same draws for every metric."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -85,16 +85,26 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    metric: Metric, ours: Examples, theirs: Examples, units: Units, *, num_resamples: int, seed: int
+    metric: Metric, ours: Sequence[Examples], theirs: Sequence[Examples], units: Units, *, num_resamples: int, seed: int
 ) -> Difference:
     """Ours less theirs, by the paired bootstrap: each resample holds the same units of both.
 
+    Both are trainings that differ in the seed, equally many: their values are averaged, on all records and in each
+    resample.
+
     Source: Koehn 2004, Statistical Significance Tests for Machine Translation Evaluation.
     """
-    sums = [_sum_by_unit(metric.statistics(examples), units) for examples in (ours, theirs)]
-    drawn = np.split(_resampled_sums(np.hstack(sums), num_resamples=num_resamples, seed=seed), 2, axis=1)
-    differences = metric.value(drawn[0]) - metric.value(drawn[1])
-    value = float(metric.value(sums[0].sum(axis=0)) - metric.value(sums[1].sum(axis=0)))
+    sums = [_sum_by_unit(metric.statistics(examples), units) for examples in (*ours, *theirs)]
+    # Each has its own width: a metric of labels has a sum for each label that it has met.
+    starts = np.cumsum([one.shape[1] for one in sums])[:-1]
+    drawn = np.split(_resampled_sums(np.hstack(sums), num_resamples=num_resamples, seed=seed), starts, axis=1)
+    differences = _mean(metric, drawn[: len(ours)]) - _mean(metric, drawn[len(ours) :])
+    totals = [one.sum(axis=0) for one in sums]
+    value = float(_mean(metric, totals[: len(ours)]) - _mean(metric, totals[len(ours) :]))
     low, high = np.percentile(differences, BOUNDS)
     turned = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     return Difference(value, float(low), float(high), min(1.0, 2 * (turned + 1) / (num_resamples + 1)))
+
+
+def _mean(metric: Metric, sums: Sequence[Floats]) -> Floats:
+    return np.mean([metric.value(one) for one in sums], axis=0)

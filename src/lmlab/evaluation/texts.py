@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmlab.data.task import TaskSettings, example_of, fields_of
+from lmlab.data.task import TaskSettings, fields_of
 
 Piece = tuple[int, str]
 """The number of a document, and its text or a piece of it."""
@@ -53,4 +53,4 @@ def _columns(task: TaskSettings) -> list[str]:
 
 
 def _pieces(rows: pa.Table | pa.RecordBatch, task: TaskSettings) -> Iterator[Piece]:
-    return ((row["document_number"], example_of(task, row).target) for row in rows.to_pylist())
+    return ((row["document_number"], task.target_of(row)) for row in rows.to_pylist())

@@ -15,6 +15,19 @@ class Kind(NamedTuple):
     pipeline_tag: str
 
 
+class Form(NamedTuple):
+    """The artifact that the card lies beside."""
+
+    library: str
+    """The software that loads it, in the hub's words."""
+    parity: str
+    """How closely it answers as the model does."""
+    usage: str
+    """Markdown that shows how to load it."""
+    weights: str
+    """SHA-256 of the bundle's weights."""
+
+
 KINDS = {
     "language_modeling": Kind("language model", "text-generation"),
     "translation": Kind("translation model", "translation"),
@@ -25,9 +38,16 @@ KINDS = {
 
 TEMPLATE = """\
 ---
-library_name: lmlab
+library_name: {library}
 pipeline_tag: {pipeline_tag}
 tags: [lmlab, {model}]
+model-index:
+- name: {model}
+  results:
+  - task: {{type: {pipeline_tag}}}
+    dataset: {{name: {source}, type: {source}, split: test}}
+    metrics:
+{hub_metrics}
 ---
 
 # {model} {title}
@@ -62,25 +82,17 @@ The model knows only what its training text shows, repeats the errors and the sl
 things that are not so in the same tone as things that are. At this size its texts keep form better than sense.
 Numbers on other text than the source's will be worse.
 
-## Loading
+## This form of it
 
-```python
-from pathlib import Path
-from lmlab.bundle import load_bundle
-from lmlab.decoding.generate import generate
-from lmlab.decoding.sampling import Sampling
+{parity}
 
-model, tokenizer, _ = load_bundle(Path("FOLDER"))
-separator = tokenizer.separator_id
-{prompt}
-[answer] = generate(
-    model, [prompt], max_new_tokens=100, sampling=sampling, stop_ids=frozenset({{separator}}), seed=1
-)
-print(tokenizer.decode(answer))
-```
+{usage}
 
-Weights are safetensors; tokenizer.json loads in the library tokenizers and in
-`transformers.PreTrainedTokenizerFast(tokenizer_file=...)`; no code of this folder runs.
+## Reproducing
+
+With the settings of the run (`params.yaml`, or `settings.yaml` among the run's artifacts in MLflow), `dvc repro` or
+`python -m pipelines.run` gives the same weights on a machine of the same kind: the bundle's model.safetensors with
+SHA-256 `{weights}`.
 """
 
 
@@ -90,15 +102,16 @@ def model_card(
     cleaning: Mapping[str, Any],
     encoding: Mapping[str, Any],
     evaluation: Mapping[str, Any],
+    form: Form,
 ) -> str:
-    """The card as Markdown, from the bundle's config and the reports of the stages."""
+    """The card as Markdown, from the bundle's config, the reports of the stages and the form that it lies beside."""
     training, details = config["training"], evaluation["details"]
     before, train = cleaning["before"], cleaning["splits"]["train"]
     kind = KINDS.get(details["task"], Kind(f"model for the task {details['task']}", "text-generation"))
     return TEMPLATE.format(
         **training,
         **kind._asdict(),
-        origin="trained on from another bundle" if training["started_from"] else "trained from scratch",
+        origin=_origin(config),
         source=cleaning["source"]["name"],
         digest=cleaning["source"]["digest"][:16],
         records=train["records"],
@@ -108,13 +121,26 @@ def model_card(
         vocabulary_size=encoding["tokenizer"]["vocabulary_size"],
         bytes_per_token=encoding["splits"]["test"]["bytes_per_token"],
         seed=config["seed"],
-        settings="\n".join(f"    {name}: {value}" for name, value in config["model"].items()),
+        settings="\n".join(f"    {name}: {_short(value)}" for name, value in config["model"].items()),
         headline=headline_sentence(measures_of(evaluation)[0]),
         metrics=metrics_table(evaluation),
         reading=details["reading"],
         decoding=f"Answers were found {decoding_text(details['decoding'])}." if details["by_prompt_length"] else "",
-        prompt=prompt_lines(details),
+        hub_metrics=hub_metrics(evaluation),
+        **form._asdict(),
     )
+
+
+def _origin(config: Mapping[str, Any]) -> str:
+    training = config["training"]
+    if config["model"]["name"] == "pretrained":
+        return "a pretrained model, trained on" if training["steps"] else "a pretrained model as it is, evaluated"
+    return "trained on from another bundle" if training["started_from"] else "trained from scratch"
+
+
+def _short(value: object) -> object:
+    """Of a pretrained model's whole architecture its kind: the rest stands in config.json."""
+    return value.get("model_type", "...") if isinstance(value, Mapping) else value
 
 
 def headline_sentence(measure: Measure) -> str:
@@ -142,13 +168,13 @@ def _row(title: str, score: Score, measure: Measure) -> str:
     return f"| {title} | {value} | {f'{low} to {high}' if low and high else ''} |"
 
 
-def prompt_lines(details: Mapping[str, Any]) -> str:
-    """Python that builds `prompt` and `sampling`: from a test record's prompt, or an opening where there are none."""
+def hub_metrics(evaluation: Mapping[str, Any]) -> str:
+    """The metrics as the hub reads them from a card's header."""
+    return "\n".join(f"    - {{type: {one.name}, value: {one.model.value!r}}}" for one in measures_of(evaluation))
+
+
+def example_text(details: Mapping[str, Any]) -> str:
+    """A short prompt of the test split, or an opening where there are none."""
     if not details["by_prompt_length"]:
-        opening = 'prompt = [separator, *tokenizer.encode(["Parameters\\n----------\\n"])[0]]'
-        return f"{opening}\nsampling = Sampling(temperature=0.7, top_k=0, top_p=0.95)"
-    shortest = min((example["prompt"] for example in details["best"]), key=len, default="PROMPT")
-    # As repr the prompt is one line of Python, whatever stands in it.
-    text = f"text = {shortest[:PROMPT_CHARACTERS]!r}"
-    built = "prompt = [separator, *tokenizer.encode([text])[0], separator]  # the second one closes the prompt"
-    return f"{text}\n{built}\nsampling = Sampling(temperature=0, top_k=0, top_p=1)  # the likeliest token each time"
+        return "Parameters\n----------\n"
+    return min((example["prompt"] for example in details["best"]), key=len, default="PROMPT")[:PROMPT_CHARACTERS]

@@ -3,10 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from lmlab.bundle import Bundle
 
 
 class Answer(NamedTuple):
@@ -18,13 +21,39 @@ class Answer(NamedTuple):
     """The tokens that greedy decoding goes on with, stop tokens and all."""
 
 
+class Artifact(ABC):
+    """A written form of a model, loaded by the software that it is for."""
+
+    @abstractmethod
+    def logits(self, prompt: Sequence[int]) -> NDArray[np.float32]:
+        """(time, vocabulary), after each token of the prompt."""
+
+    @abstractmethod
+    def greedy(self, prompt: Sequence[int], *, count: int) -> list[int]:
+        """So many tokens that greedy decoding goes on with, stop tokens and all."""
+
+
 class Exporter(ABC):
     """One form of a model."""
 
-    @abstractmethod
-    def write(self, bundle: Path, folder: Path) -> None:
-        """Write the artifact of this bundle into an existing folder."""
+    library: str
+    """The software that loads it, as the hub calls it."""
+    is_exact = True
+    """Whether the artifact must answer as the model does; one that is not tells how much it loses."""
+
+    def refusal(self, bundle: "Bundle") -> str | None:
+        """Why a model cannot take this form, in words that follow the form's name; None where it can."""
+        del bundle
+        return None
 
     @abstractmethod
-    def answer(self, folder: Path, prompts: Sequence[Sequence[int]], *, greedy_tokens: int) -> list[Answer]:
-        """What the artifact answers, loaded by the software that it is for; runs in a fresh process."""
+    def write(self, bundle: Path, folder: Path) -> None:
+        """Write the artifact of this bundle, which is not refused, into an existing folder."""
+
+    @abstractmethod
+    def usage(self, bundle: "Bundle", text: str) -> str:
+        """Markdown that shows how to load FOLDER and have `text` answered."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> Artifact:
+        """The artifact of a folder; called in a fresh process."""

@@ -3,17 +3,20 @@
 As a module: python -m lmlab.export.parity EXPORTER FOLDER QUESTIONS ANSWERS (the last two are .npz files).
 """
 
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmlab.errors import InputError
-from lmlab.export.exporter import Answer
+from lmlab.export.exporter import Answer, Artifact
 from lmlab.export.exporters import EXPORTERS
 
 
@@ -22,13 +25,29 @@ class Parity(NamedTuple):
 
     largest_difference: float
     """Of any logit, absolute."""
+    num_prompts: int
     same_greedy_prompts: int
     """Prompts that greedy decoding continues with the very same tokens."""
+    nats_lost: float
+    """By which the artifact finds the tokens of the prompts less likely than the model does, each token on average."""
+
+    @property
+    def all_same(self) -> bool:
+        """Whether every prompt goes on alike."""
+        return self.same_greedy_prompts == self.num_prompts
 
 
-def answers_in_fresh_process(
-    exporter: str, folder: Path, prompts: Sequence[Sequence[int]], *, greedy_tokens: int
-) -> list[Answer]:
+class Asked(NamedTuple):
+    """An artifact's answers, and what it took to get them."""
+
+    answers: list[Answer]
+    load_seconds: float
+    """From nothing but the interpreter to a model that is ready, imports included."""
+    tokens_per_second: float
+    """Of greedy decoding, one prompt at a time."""
+
+
+def ask_in_fresh_process(exporter: str, folder: Path, prompts: Sequence[Sequence[int]], *, greedy_tokens: int) -> Asked:
     """What the artifact answers when nothing but the artifact is known.
 
     Raises: InputError with the process's last line if it failed.
@@ -38,19 +57,29 @@ def answers_in_fresh_process(
         asked = {f"prompt{i}": np.asarray(prompt) for i, prompt in enumerate(prompts)}
         np.savez(questions, allow_pickle=False, greedy_tokens=greedy_tokens, **asked)
         command = [sys.executable, "-m", "lmlab.export.parity", exporter, str(folder), str(questions), str(answers)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # Where transformers puts a copy of a folder's code that it runs.
+        environment = {**os.environ, "HF_MODULES_CACHE": scratch}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise InputError(f"the artifact {exporter} in {folder} cannot be loaded again: {last_line}")
         with np.load(answers, allow_pickle=False) as stored:
-            return [Answer(stored[f"logits{i}"], stored[f"greedy{i}"].tolist()) for i in range(len(prompts))]
+            found = [Answer(stored[f"logits{i}"], stored[f"greedy{i}"].tolist()) for i in range(len(prompts))]
+            return Asked(found, float(stored["load_seconds"]), float(stored["tokens_per_second"]))
 
 
-def compare(expected: Sequence[Answer], found: Sequence[Answer]) -> Parity:
-    """The greatest difference of logits and the number of equal greedy continuations."""
-    pairs = list(zip(expected, found, strict=True))
-    largest = max(_difference(ours, theirs) for ours, theirs in pairs)
-    return Parity(largest, sum(ours.greedy == theirs.greedy for ours, theirs in pairs))
+def ask(artifact: Artifact, prompts: Sequence[Sequence[int]], *, greedy_tokens: int) -> list[Answer]:
+    """The artifact's answer to each prompt by itself."""
+    return [Answer(artifact.logits(prompt), artifact.greedy(prompt, count=greedy_tokens)) for prompt in prompts]
+
+
+def compare(expected: Sequence[Answer], found: Sequence[Answer], prompts: Sequence[Sequence[int]]) -> Parity:
+    """What tells the artifact's answers to the prompts from the model's."""
+    triples = list(zip(expected, found, prompts, strict=True))
+    largest = max(_difference(ours, theirs) for ours, theirs, _ in triples)
+    lost = [_nats(theirs.logits, prompt) - _nats(ours.logits, prompt) for ours, theirs, prompt in triples]
+    same = sum(ours.greedy == theirs.greedy for ours, theirs, _ in triples)
+    return Parity(largest, len(triples), same, float(np.concatenate(lost).mean()) if any(map(len, lost)) else 0.0)
 
 
 def _difference(ours: Answer, theirs: Answer) -> float:
@@ -58,15 +87,35 @@ def _difference(ours: Answer, theirs: Answer) -> float:
     return float(np.nan_to_num(np.abs(ours.logits - theirs.logits), nan=np.inf).max())
 
 
+def _nats(logits: NDArray[np.float32], prompt: Sequence[int]) -> NDArray[np.float64]:
+    """What each token of the prompt but the first costs after those before it."""
+    before = logits[:-1].astype(np.float64)
+    highest = before.max(axis=-1, keepdims=True, initial=-np.inf)
+    total = np.log(np.exp(before - highest).sum(axis=-1)) + highest[:, 0]
+    return total - before[np.arange(len(before)), np.asarray(prompt[1:], dtype=np.int64)]
+
+
 def main(exporter: str, folder: str, questions: str, answers: str) -> None:
     """Answer the questions of one file into another."""
     with np.load(questions, allow_pickle=False) as stored:
         greedy_tokens = int(stored["greedy_tokens"])
         prompts = [stored[f"prompt{i}"].tolist() for i in range(len(stored.files) - 1)]
-    given = EXPORTERS.get(exporter).build().answer(Path(folder), prompts, greedy_tokens=greedy_tokens)
-    logits = {f"logits{i}": answer.logits for i, answer in enumerate(given)}
-    greedy = {f"greedy{i}": np.asarray(answer.greedy) for i, answer in enumerate(given)}
-    np.savez(answers, allow_pickle=False, **logits, **greedy)
+    start = time.monotonic()
+    artifact = EXPORTERS.get(exporter).build().load(Path(folder))
+    load_seconds = time.monotonic() - start
+    # The first question finds everything cold; it is asked again for the time.
+    given = ask(artifact, prompts, greedy_tokens=greedy_tokens)
+    start = time.monotonic()
+    artifact.greedy(prompts[0], count=greedy_tokens)
+    tokens_per_second = greedy_tokens / (time.monotonic() - start)
+    np.savez(
+        answers,
+        allow_pickle=False,
+        load_seconds=load_seconds,
+        tokens_per_second=tokens_per_second,
+        **{f"logits{i}": answer.logits for i, answer in enumerate(given)},
+        **{f"greedy{i}": np.asarray(answer.greedy) for i, answer in enumerate(given)},
+    )
 
 
 if __name__ == "__main__":

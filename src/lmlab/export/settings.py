@@ -23,12 +23,12 @@ class ParitySettings(Settings):
 class ExportSettings(Settings):
     """The section `export`."""
 
-    artifacts: Annotated[list[str], Field(min_length=1)]
-    """Names of exporters."""
+    artifacts: Annotated[list[str], Field(min_length=1)] | None
+    """Names of exporters; null is every exact form that the model can take."""
     parity: ParitySettings
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        for name in self.artifacts:
+        for name in self.artifacts or []:
             EXPORTERS.get(name)
         return self

@@ -10,7 +10,7 @@ from lmlab.charts import Bar, Dot, Line, Point, bar_chart, line_chart, scatter_c
 from lmlab.errors import InputError
 from lmlab.files import whole_file
 from lmlab.search.settings import SearchSettings
-from lmlab.search.study import as_overrides, ended_trials
+from lmlab.search.study import ERROR, as_overrides, ended_trials, is_complete
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -26,7 +26,7 @@ def write_pages(folder: Path, study: "Study", settings: SearchSettings, fixed: S
     Raises: InputError if no trial has completed.
     """
     ended = ended_trials(study)
-    complete = [trial for trial in ended if trial.values is not None]
+    complete = [trial for trial in ended if is_complete(trial)]
     _write(folder / "trials.csv", trials_text(ended, settings))
     if not complete:
         raise InputError(f"no trial of the search has completed: what went wrong stands in {folder / 'trials.csv'}")
@@ -49,11 +49,9 @@ def trials_text(trials: "Sequence[FrozenTrial]", settings: SearchSettings) -> st
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", *settings.objectives, *keys, "error"])
     for trial in trials:
-        values = trial.values or [""] * len(settings.objectives)
+        values = trial.values if is_complete(trial) else [""] * len(settings.objectives)
         parameters = [trial.params.get(key, "") for key in keys]
-        writer.writerow(
-            [trial.number, trial.state.name.lower(), *values, *parameters, trial.user_attrs.get("error", "")]
-        )
+        writer.writerow([trial.number, trial.state.name.lower(), *values, *parameters, trial.user_attrs.get(ERROR, "")])
     return text.getvalue()
 
 

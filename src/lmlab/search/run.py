@@ -4,6 +4,7 @@ import logging
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,13 +16,18 @@ from lmlab.search.plots import write_pages
 from lmlab.search.settings import SearchSettings
 from lmlab.search.space import Space, check_space, distributions, grid, num_combinations
 from lmlab.search.study import (
+    ERROR,
+    KILLED,
     as_overrides,
-    close_interrupted,
+    asked_again,
     ended_trials,
+    is_complete,
+    is_interrupted,
     open_study,
     quiet,
     sampler_of,
-    trial_of,
+    set_aside,
+    trials_to_set_aside,
 )
 from lmlab.text import nearest
 
@@ -57,8 +63,9 @@ def run_search(search: Search, launch: Launch) -> None:
     try:
         with FileLock(search.folder / "search.lock", timeout=0), quiet():
             study = open_study(search.folder, search.settings, search.space)
-            interrupted = close_interrupted(study)
-            log.info(_progress_text(search, study, len(interrupted)))
+            aside = trials_to_set_aside(study, retry_failed=search.settings.retry_failed)
+            log.info(_progress_text(search, study, aside))
+            set_aside(study, aside)
             while _go_on(search, study):
                 _run_batch(search, study, launch)
             print(write_pages(search.folder, study, search.settings, search.fixed))
@@ -77,17 +84,24 @@ def _check(search: Search) -> None:
 def _dry_text(search: Search) -> str:
     if not (search.folder / "study.log").exists():
         return f"search in {search.folder}: nothing has run yet, {search.settings.num_trials} trials to go"
-    from optuna.trial import TrialState
-
     with quiet():
         study = open_study(search.folder, search.settings, search.space)
-        return _progress_text(search, study, len(study.get_trials(states=[TrialState.RUNNING])))
+        aside = trials_to_set_aside(study, retry_failed=search.settings.retry_failed)
+        return _progress_text(search, study, aside)
 
 
-def _progress_text(search: Search, study: "Study", num_interrupted: int) -> str:
-    ended, wanted = len(ended_trials(study)), search.settings.num_trials
-    again = f", {num_interrupted} interrupted ones among them" if num_interrupted else ""
-    return f"search in {search.folder}: {ended} of {wanted} trials have ended, {max(0, wanted - ended)} to go{again}"
+def _progress_text(search: Search, study: "Study", aside: "Sequence[FrozenTrial]") -> str:
+    """How far the search is once these trials are set aside."""
+    again = {trial.number for trial in aside}
+    ended = [trial for trial in ended_trials(study) if trial.number not in again]
+    num_interrupted = len([trial for trial in aside if is_interrupted(trial)])
+    kinds = {"interrupted": num_interrupted, "failed": len(aside) - num_interrupted}
+    among = "".join(f", {count} {kind} ones among them" for kind, count in kinds.items() if count)
+    has_failed = any(ERROR in trial.user_attrs for trial in ended)
+    hint = "; failed trials are tried again with --retry-failed" if has_failed else ""
+    num_ended, wanted = len(ended), search.settings.num_trials
+    progress = f"{num_ended} of {wanted} trials have ended, {max(0, wanted - num_ended)} to go"
+    return f"search in {search.folder}: {progress}{among}{hint}"
 
 
 def _num_untried(search: Search, ended: "Sequence[FrozenTrial]") -> float:
@@ -112,13 +126,14 @@ def _run_batch(search: Search, study: "Study", launch: Launch) -> None:
 
 
 def _ask(search: Search, study: "Study", ended: "Sequence[FrozenTrial]", num_ended: int) -> "Trial":
-    study.sampler = sampler_of(search.settings, num_ended)
-    if search.settings.sampler == "grid":
-        from optuna.samplers import PartialFixedSampler
+    from optuna.samplers import PartialFixedSampler
 
-        running = [trial for trial in study.trials if not trial.state.is_finished()]
-        taken = [trial.params for trial in [*ended, *running]]
-        chosen = next(params for params in grid(search.space) if params not in taken)
+    study.sampler = sampler_of(search.settings, num_ended)
+    running = [trial for trial in study.trials if not trial.state.is_finished()]
+    taken = [trial.params for trial in [*ended, *running]]
+    wanted = chain(asked_again(study, search.space), grid(search.space) if search.settings.sampler == "grid" else ())
+    chosen = next((params for params in wanted if params not in taken), None)
+    if chosen is not None:
         study.sampler = PartialFixedSampler(chosen, study.sampler)
     trial = study.ask(distributions(search.space))
     _take_over_curve(study, trial)
@@ -139,7 +154,9 @@ def _is_repeat(study: "Study", trial: "Trial", ended: "Sequence[FrozenTrial]") -
     if same is None:
         return False
     log.info("trial %d repeats trial %d and takes its result over", trial.number, same.number)
-    study.tell(trial, values=same.values, state=same.state)
+    for key, value in same.user_attrs.items():
+        trial.set_user_attr(key, value)
+    study.tell(trial, values=same.values if is_complete(same) else None, state=same.state)
     return True
 
 
@@ -167,10 +184,12 @@ def _tell(search: Search, study: "Study", trial: "Trial", outcomes: Sequence[Out
     if any(outcome.state == "PRUNED" for outcome in outcomes):
         study.tell(trial, state=TrialState.PRUNED)
         return
-    errors = [outcome.error for outcome in outcomes if outcome.state == "FAILED"]
+    errors = [outcome.error for outcome in outcomes if outcome.state in ("FAILED", "KILLED")]
     values = [] if errors else [_mean(name, outcomes) for name in search.settings.objectives]
     if errors or not all(math.isfinite(value) for value in values):
-        trial_of(study, study.trials[trial.number]).set_user_attr("error", errors[0] if errors else "not finite")
+        trial.set_user_attr(ERROR, errors[0] if errors else "not finite")
+        if any(outcome.state == "KILLED" for outcome in outcomes):
+            trial.set_user_attr(KILLED, True)
         study.tell(trial, state=TrialState.FAIL)
         return
     study.tell(trial, values=values)

@@ -1,8 +1,8 @@
 """Settings of a search; their values stand in conf/hydra/sweeper/optuna.yaml."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lmlab.config import PositiveInt, Settings
 
@@ -20,6 +20,9 @@ class PrunerSettings(Settings):
     """Optimizer steps that every training may take."""
 
 
+Direction = Literal["minimize", "maximize"]
+
+
 class SearchSettings(Settings):
     """How a search looks for settings."""
 
@@ -31,13 +34,27 @@ class SearchSettings(Settings):
     seed: NonNegativeInt
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None
     """Seeds of the trainings that each trial averages over; null trains once, with the settings' own seed."""
-    objectives: Annotated[dict[str, Literal["minimize", "maximize"]], Field(min_length=1)]
+    objectives: Annotated[dict[str, Direction], Field(min_length=1)]
+    """Metrics and which way each is better; given as a list of NAME:DIRECTION, since a command line cannot replace a
+    mapping."""
     pruner: PrunerSettings | None
     parallel_trials: PositiveInt
     """Trials that are asked for at a time, and handed to the launcher together."""
     trial: NonNegativeInt | None
     """The number of a job's trial; set by the search."""
     dry_run: bool
+    retry_failed: bool
+    """Whether trials that failed in an earlier try are asked for again."""
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        words = given if isinstance(given, list) else [given]
+        parts = [str(word).partition(":") for word in words]
+        names = [name for name, _, _ in parts]
+        if any(direction not in get_args(Direction) for _, _, direction in parts) or len(set(names)) < len(names):
+            raise ValueError("write each metric once, as in [validation_bits_per_byte:minimize,parameters:minimize]")
+        return {name: direction for name, _, direction in parts}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -46,6 +63,6 @@ class SearchSettings(Settings):
         return self
 
     @property
-    def directions(self) -> list[Literal["minimize", "maximize"]]:
+    def directions(self) -> list[Direction]:
         """Which way each objective is better, in their order."""
         return list(self.objectives.values())

@@ -1,13 +1,18 @@
-"""The study of a search: kept in a file that several processes may use, and closed up after a kill."""
+"""The study of a search: kept in a file that several processes may use, and closed up after a kill.
+
+A trial that a kill left running, whose job's process died, or that failed and is to be tried again is set aside: it
+does not count, and what it asked for is asked for again before anything new.
+"""
 
 import json
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmlab.errors import InputError
 from lmlab.search.settings import SearchSettings
-from lmlab.search.space import Space
+from lmlab.search.space import Space, Value
 from lmlab.text import digest_of
 
 if TYPE_CHECKING:
@@ -18,7 +23,11 @@ if TYPE_CHECKING:
 
 NAME = "search"
 FILE_NAME = "study.log"
-INTERRUPTED = "interrupted"
+ERROR = "error"
+"""What went wrong in a trial that failed."""
+KILLED = "killed"
+"""Whether it failed because a job's process died."""
+_SET_ASIDE = "set aside"
 _DEFINITION = "definition"
 
 
@@ -59,19 +68,53 @@ def _definition(settings: SearchSettings, space: Space) -> dict[str, object]:
 
 
 def ended_trials(study: "Study") -> "list[FrozenTrial]":
-    """The trials that ran to their end, whichever it was; not those that a kill interrupted."""
-    return [trial for trial in study.trials if trial.state.is_finished() and INTERRUPTED not in trial.user_attrs]
+    """The trials that ran to their end, whichever it was; not those that are set aside."""
+    aside = set(_numbers_set_aside(study))
+    return [trial for trial in study.trials if trial.state.is_finished() and trial.number not in aside]
 
 
-def close_interrupted(study: "Study") -> "list[FrozenTrial]":
-    """Mark the trials that a kill left running, so that no sampler and no count takes them for ended ones."""
+def is_complete(trial: "FrozenTrial") -> bool:
+    """Whether the trial has values; what Optuna calls those of a pruned one is the last point of its curve."""
     from optuna.trial import TrialState
 
-    left = study.get_trials(states=[TrialState.RUNNING])
-    for trial in left:
-        trial_of(study, trial).set_user_attr(INTERRUPTED, True)
-        study.tell(trial.number, state=TrialState.FAIL)
-    return left
+    return trial.state == TrialState.COMPLETE
+
+
+def trials_to_set_aside(study: "Study", *, retry_failed: bool) -> "list[FrozenTrial]":
+    """The trials of earlier tries that reached no end, or failed and are to be tried again."""
+    from optuna.trial import TrialState
+
+    running = study.get_trials(states=[TrialState.RUNNING])
+    failed = [trial for trial in ended_trials(study) if trial.state == TrialState.FAIL]
+    return running + [trial for trial in failed if retry_failed or is_interrupted(trial)]
+
+
+def is_interrupted(trial: "FrozenTrial") -> bool:
+    """Whether a kill ended the trial, or left it running."""
+    return not trial.state.is_finished() or KILLED in trial.user_attrs
+
+
+def set_aside(study: "Study", trials: "Sequence[FrozenTrial]") -> None:
+    """Let these trials count for no end, and end those that still run."""
+    from optuna.trial import TrialState
+
+    numbers = {*_numbers_set_aside(study), *(trial.number for trial in trials)}
+    # Noted first: a kill between the two leaves trials that run, and are set aside once more.
+    study.set_user_attr(_SET_ASIDE, sorted(numbers))
+    for trial in trials:
+        if not trial.state.is_finished():
+            study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _numbers_set_aside(study: "Study") -> list[int]:
+    return study.user_attrs.get(_SET_ASIDE, [])
+
+
+def asked_again(study: "Study", space: Space) -> Iterator[dict[str, Value]]:
+    """What the trials that are set aside had asked for, in their order."""
+    # A kill may have come before all of it was noted.
+    trials, numbers = study.trials, _numbers_set_aside(study)
+    return (trials[number].params for number in numbers if trials[number].params.keys() == space.keys())
 
 
 def trial_of(study: "Study", frozen: "FrozenTrial") -> "Trial":

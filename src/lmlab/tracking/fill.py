@@ -1,11 +1,13 @@
 """What a run's files tell the store: each part is logged once, and again only if its files changed.
 
 The tag lmlab.logged holds for each part the digest of the files that it was logged from, so filling in twice
-changes nothing, and filling in after a failure goes on where it stopped.
+changes nothing, and filling in after a failure goes on where it stopped. A run that stands alone also registers its
+model under its task's name; where the store cannot do that, it costs one warning and the rest is filled in.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +16,13 @@ from lmlab.results import flat_numbers
 from lmlab.run import Run
 from lmlab.text import digest_of
 from lmlab.tracking import parts
-from lmlab.tracking.identity import RunIdentity
+from lmlab.tracking.identity import PARENT_TAG, RunIdentity
+from lmlab.tracking.model import WEIGHTS, WEIGHTS_TAG, bundle_in, link_metrics, log_model
+from lmlab.tracking.registry import register
 from lmlab.tracking.run import MlflowRun, begin_run, set_tags
 from lmlab.tracking.store import Store, open_store, sparing
 
 LOGGED_TAG = "lmlab.logged"
-WEIGHTS_TAG = "lmlab.weights"
-"""Digest of the run's model.safetensors."""
 START_TAG = "lmlab.started_from_run"
 """The run whose weights this run's training began with."""
 
@@ -53,7 +55,9 @@ class Tracked(NamedTuple):
 class _Part(NamedTuple):
     name: str
     sources: tuple[Path, ...]
-    log: Callable[[Store, str], None]
+    log: Callable[[Store, str], object]
+    may_fail: bool = False
+    """Not every store can do it: a failure costs one warning."""
 
 
 def fill(run: Run, files: RunFiles) -> tuple[str, ...]:
@@ -81,16 +85,18 @@ def track(project: Path, identity: RunIdentity, files: RunFiles) -> Tracked:
 
 
 def _fill(store: Store, run_id: str, files: RunFiles) -> tuple[str, ...]:
-    done: dict[str, str] = json.loads(store.client.get_run(run_id).data.tags.get(LOGGED_TAG, "{}"))
+    tags = store.client.get_run(run_id).data.tags
+    done: dict[str, str] = json.loads(tags.get(LOGGED_TAG, "{}"))
     logged: list[str] = []
-    for part in _parts(files):
+    for part in _parts(files, stands_alone=PARENT_TAG not in tags):
         digest = _digest(part.sources)
         if done.get(part.name) == digest:
             continue
-        part.log(store, run_id)
-        done[part.name] = digest
-        set_tags(store, run_id, {LOGGED_TAG: json.dumps(done)})
-        logged.append(part.name)
+        with sparing(f"logging the {part.name}") if part.may_fail else nullcontext():
+            part.log(store, run_id)
+            done[part.name] = digest
+            set_tags(store, run_id, {LOGGED_TAG: json.dumps(done)})
+            logged.append(part.name)
     return tuple(logged)
 
 
@@ -99,7 +105,7 @@ def _digest(sources: tuple[Path, ...]) -> str:
     return digest_of([path_digest(path) for path in sources])[:16]
 
 
-def _parts(files: RunFiles) -> Iterator[_Part]:
+def _parts(files: RunFiles, *, stands_alone: bool) -> Iterator[_Part]:
     reports = (files.cleaning, files.encoding, files.training, files.evaluation, files.export_report)
     for path in _there(*reports, files.history, files.report_html):
         yield _Part(f"reports/{path.name}", (path,), _artifact(path, "reports"))
@@ -121,7 +127,7 @@ def _parts(files: RunFiles) -> Iterator[_Part]:
         yield _Part("metrics", sources, _values(flat_numbers(evaluation), {}))
         yield _Part("samples", sources, lambda store, run_id: parts.log_samples(store, run_id, evaluation))
     for path in _there(files.export):
-        yield from _model_parts(path, evaluation or {}, _there(files.evaluation, files.records))
+        yield from _model_parts(path, files, evaluation or {}, stands_alone=stands_alone)
 
 
 def _training_parts(training: Mapping[str, object], sources: tuple[Path, ...]) -> Iterator[_Part]:
@@ -137,18 +143,21 @@ def link_start(store: Store, run_id: str, weights: str) -> None:
         set_tags(store, run_id, {START_TAG: run.info.run_id})
 
 
-def _model_parts(export: Path, evaluation: Mapping[str, object], sources: tuple[Path, ...]) -> Iterator[_Part]:
-    from lmlab.tracking.model import WEIGHTS, bundle_in, link_metrics, log_model
-
+def _model_parts(
+    export: Path, files: RunFiles, evaluation: Mapping[str, object], *, stands_alone: bool
+) -> Iterator[_Part]:
     bundle = bundle_in(export)
     if bundle is None:
         return
-    yield _Part("model", (bundle,), lambda store, run_id: log_model(store, run_id, bundle))
+    records = next(iter(_there(files.records)), None)
+    yield _Part("model", (bundle,), lambda store, run_id: log_model(store, run_id, bundle, records=records))
     tags = {WEIGHTS_TAG: file_digest(bundle / WEIGHTS)}
     yield _Part("weights", (bundle / WEIGHTS,), lambda store, run_id: set_tags(store, run_id, tags))
-    keys = flat_numbers(evaluation).keys()
-    if keys:
-        yield _Part("model metrics", (bundle, *sources), lambda store, run_id: link_metrics(store, run_id, keys))
+    if keys := flat_numbers(evaluation).keys():
+        sources = (bundle, *_there(files.evaluation, files.records))
+        yield _Part("model metrics", sources, lambda store, run_id: link_metrics(store, run_id, keys))
+    if stands_alone:
+        yield _Part("registered model", (bundle, *_there(files.evaluation)), register, may_fail=True)
 
 
 def _there(*paths: Path | None) -> tuple[Path, ...]:

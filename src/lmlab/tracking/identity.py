@@ -16,6 +16,8 @@ from lmlab.files import file_digest
 from lmlab.text import digest_of
 
 FINGERPRINT_TAG = "lmlab.fingerprint"
+SOURCE_TAG = "lmlab.source_digest"
+CODE_TAG = "lmlab.code_digest"
 PARENT_TAG = "mlflow.parentRunId"
 MAX_PARAM_LENGTH = 6000  # MLflow's limit; it cuts off what is longer without a word
 _PLAIN_KEY = re.compile(r"[\w-]+")
@@ -23,12 +25,13 @@ _LIBRARIES = ("lmlab", "torch", "pytorch-lightning", "tokenizers", "datasets", "
 
 
 class RunIdentity(NamedTuple):
-    """What makes a run that run: composed settings, the digest of its source, and its sweep's run id if it has one."""
+    """What makes a run that run: composed settings, digests of source and code, and its sweep's run id if any."""
 
     fingerprint: str
     name: str
     settings: Mapping[str, object]
     source: str
+    code: str
     parent: str | None
 
 
@@ -63,7 +66,8 @@ def identity_tags(identity: RunIdentity, project: Path) -> dict[str, str]:
     """Tags that say what the run is and from which version of the project it comes."""
     tags = {
         FINGERPRINT_TAG: identity.fingerprint,
-        "lmlab.source_digest": identity.source,
+        SOURCE_TAG: identity.source,
+        CODE_TAG: identity.code,
         "lmlab.seed": str(identity.settings.get("seed", "")),
         "mlflow.note.content": description(identity),
         "mlflow.source.name": "lmlab",

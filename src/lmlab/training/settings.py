@@ -39,8 +39,8 @@ class TrainingSettings(Settings):
     """The folder of a bundle whose weights the training begins with; null begins with fresh ones."""
     depends_on: str
     """The path outside the project's code that DVC watches: with start_from, that folder."""
-    max_steps: PositiveInt | None
-    """Optimizer steps at most."""
+    max_steps: Annotated[int, Field(ge=0)] | None
+    """Optimizer steps at most; 0 keeps the weights as they are, which is for those that were trained before."""
     max_tokens: PositiveInt | None
     """Training tokens at most; where both budgets are set the first one reached ends the training."""
     batch_rows: PositiveInt

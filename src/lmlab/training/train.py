@@ -1,6 +1,7 @@
 """The stage train: from tokens to a bundle, resuming by itself where an earlier try was killed."""
 
 import logging
+import math
 import shutil
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from lmlab.config import PartSettings
 from lmlab.data.batches import Plan, TextPlan, Validation, validation_text
 from lmlab.data.example_batches import ExamplePlan, validation_examples
 from lmlab.data.store import TokenStore
+from lmlab.data.task import LearnedTask
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import check_seal, whole_folder, write_json
@@ -26,7 +28,7 @@ from lmlab.training.callbacks import BEST_NAME, Bar, KeepBest, Resume
 from lmlab.training.learner import Learner
 from lmlab.training.progress import write_history
 from lmlab.training.settings import TrainingSettings
-from lmlab.training.start import load_start
+from lmlab.training.start import check_origin, load_start
 
 log = logging.getLogger("lmlab")
 
@@ -63,7 +65,7 @@ class _Data(NamedTuple):
     source: str
     plan: Plan
     validation: Validation
-    has_prompts: bool
+    task: LearnedTask
     context_length: int
 
 
@@ -95,7 +97,9 @@ def _open_data(settings: TrainSettings, inputs: TrainInputs) -> _Data:
         store, validation_store, training, separator_id=tokenizer.separator_id, seed=settings.seed
     )
     context_length = facts["context_length"] or training.sequence_length
-    return _Data(tokenizer, facts["source"], plan, validation, store.has_prompts, context_length)
+    return _Data(
+        tokenizer, facts["source"], plan, validation, LearnedTask.model_validate(facts["task"]), context_length
+    )
 
 
 def _batches_of_text(
@@ -128,7 +132,12 @@ def _learner(settings: TrainSettings, data: _Data, run: Run) -> tuple[Learner, s
     )
     if model.context_length is not None and data.plan.carries_state:
         raise InputError("training.carry_state: this model reads a bounded context and cannot carry its state: false")
-    started_from = None
+    if model.needs_prompts and not data.task.prompt:
+        raise InputError(
+            f"task.name: {data.task.name} has no prompt, and this model answers prompts: choose a task with one, "
+            "such as task=translation, or a causal model"
+        )
+    started_from = None if model.origin is None else check_origin(model.origin, model, data.tokenizer)
     if settings.training.start_from is not None:
         started_from = load_start(model, Path(settings.training.start_from), settings.model, data.tokenizer)
     learner = Learner(
@@ -170,7 +179,7 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> float:
     resume = Resume(learner, checkpoints, training, every_seconds=runtime.checkpoint_every_seconds)
     resume.restore()
     done = learner.progress.step
-    if learner.progress.stopped_by or done >= training.num_steps:
+    if learner.progress.stopped_by or done >= training.num_steps > 0:
         return resume.seconds
     if done:
         log.info("resuming after step %d of %d", done, training.num_steps)
@@ -192,9 +201,14 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> float:
         # Order matters: the best weights are on disk before a checkpoint says so.
         callbacks=[KeepBest(learner, checkpoints, training), resume, Bar(learner, training)],
     )
-    trainer.fit(learner)
+    if training.num_steps:
+        trainer.fit(learner)
+    else:
+        trainer.validate(learner, verbose=False)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if not math.isfinite(learner.progress.best_nats_per_token):
+        raise InputError("no validation gave a number: the weights that training began with may be damaged")
     return resume.seconds
 
 
@@ -206,7 +220,6 @@ def _write(
     facts = {
         "source": data.source,
         "seed": settings.seed,
-        "has_prompts": data.has_prompts,
         "training": report,
     }
     with whole_folder(outputs.bundle) as folder:
@@ -216,6 +229,7 @@ def _write(
             data.tokenizer,
             settings=settings.model.model_dump(),
             context_length=data.context_length,
+            task=data.task,
             facts=facts,
         )
     write_history(outputs.history, learner.progress.history)

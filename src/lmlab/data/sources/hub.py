@@ -10,12 +10,12 @@ from pydantic import BeforeValidator
 
 from lmlab.config import PartSettings, PositiveInt, Settings
 from lmlab.data.columns import Column, ColumnMapping, column_texts, columns_of, top_columns
-from lmlab.data.hub_access import hub_reachable
 from lmlab.data.hub_sets import HubSet, find_set, open_splits, reading
 from lmlab.data.source import Record, Source
 from lmlab.data.sources import SOURCES
 from lmlab.data.splits import SplitFractions, minimum_records, split_of, with_every_split
 from lmlab.errors import InputError
+from lmlab.hub_access import hub_reachable
 from lmlab.text import digest_of, nearest
 
 if TYPE_CHECKING:

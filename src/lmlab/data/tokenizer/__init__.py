@@ -3,11 +3,12 @@
 The only door to the package `tokenizers`. May import: the modules of lmlab's own folder.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lmlab.errors import InputError
+from lmlab.files import read_json, write_json
 from lmlab.registry import Registry
 
 if TYPE_CHECKING:
@@ -23,23 +24,40 @@ UNKNOWN = "<|unknown|>"
 """What stands for a character that training did not show, where a kind of tokenizer has such."""
 
 FILE_NAME = "tokenizer.json"
+NAMING_FILES = ("tokenizer_config.json", "special_tokens_map.json")
+END = "eos_token"
+ROLES = ("bos_token", END, "pad_token", "unk_token")
+"""Of special tokens, in the words of transformers."""
 
 
 class Tokenizer:
     """Text to token ids and back; special tokens written out in a text are read as plain text."""
 
-    def __init__(self, inner: "tokenizers.Tokenizer") -> None:
+    def __init__(self, inner: "tokenizers.Tokenizer", *, named: Mapping[str, str] | None = None) -> None:
+        """`named` says which token plays which of ROLES, where a tokenizer was made elsewhere."""
         inner.encode_special_tokens = True
+        # A file made elsewhere may ask for both, and a text would lose its end in silence.
+        inner.no_truncation()
+        inner.no_padding()
         self.inner = inner
-        separator_id = inner.token_to_id(SEPARATOR)
-        assert separator_id is not None, f"a tokenizer needs the token {SEPARATOR}"
+        self.named = dict(named or {})
+        self.separator = self.named.get(END, SEPARATOR)
+        separator_id = inner.token_to_id(self.separator)
+        assert separator_id is not None, f"a tokenizer needs the token {self.separator}"
         self.separator_id: int = separator_id
-        self.unknown_id: int | None = inner.token_to_id(UNKNOWN)
-        self.vocabulary_size = inner.get_vocab_size()
+        unknown_id = inner.token_to_id(self.named.get("unk_token", UNKNOWN))
+        self.unknown_id: int | None = None if unknown_id == separator_id else unknown_id
+        # Not their number: a vocabulary made elsewhere may have gaps.
+        self.vocabulary_size = 1 + max(inner.get_vocab().values())
+        self._written_out = self._separator_written_out()
 
     def __eq__(self, other: object) -> bool:
         """Whether both make the same tokens of every text."""
-        return isinstance(other, Tokenizer) and self.inner.to_str() == other.inner.to_str()
+        return (
+            isinstance(other, Tokenizer)
+            and self.separator == other.separator
+            and self.inner.to_str() == other.inner.to_str()
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -47,6 +65,7 @@ class Tokenizer:
     def load(cls, folder: Path) -> "Tokenizer":
         """The tokenizer of a folder's tokenizer.json.
 
+        The separator is the end token that tokenizer_config.json or special_tokens_map.json names, else SEPARATOR.
         Raises: InputError if the file is missing, is no tokenizer or lacks the separator.
         """
         import tokenizers
@@ -58,29 +77,63 @@ class Tokenizer:
             inner = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # The library raises bare Exception.
             raise InputError(f"{path} is not a tokenizer: {error}") from None
-        if inner.token_to_id(SEPARATOR) is None:
-            raise InputError(f"{path} has no token {SEPARATOR}, which lmlab's models need")
-        return cls(inner)
+        named = {role: token for role, token in _named_tokens(folder).items() if inner.token_to_id(token) is not None}
+        if inner.token_to_id(named.get(END, SEPARATOR)) is None:
+            raise InputError(
+                f"{path} has no token {SEPARATOR}, and {' and '.join(NAMING_FILES)} beside it name no {END} that it "
+                "has: lmlab's models need a token that stands between texts"
+            )
+        return cls(inner, named=named)
 
     def save(self, folder: Path) -> None:
-        """Write tokenizer.json, which `transformers.PreTrainedTokenizerFast(tokenizer_file=...)` loads."""
-        self.inner.save(str(folder / FILE_NAME))
+        """Write tokenizer.json, which `transformers.PreTrainedTokenizerFast(tokenizer_file=...)` loads.
 
-    def with_separators(self, *, closes: bool) -> "Tokenizer":
-        """A tokenizer for other software, which begins each text with a separator, and closes it with one if asked."""
+        Where tokens were named elsewhere, tokenizer_config.json beside it names them again.
+        """
+        self.inner.save(str(folder / FILE_NAME))
+        if self.named:
+            write_json(folder / NAMING_FILES[0], {"tokenizer_class": "PreTrainedTokenizerFast", **self.named})
+
+    def with_separators(self, *, closes: bool, opens: bool = True) -> "Tokenizer":
+        """A tokenizer for other software, which puts a separator before each text, and after it, where asked to."""
         import tokenizers
 
         inner = tokenizers.Tokenizer.from_str(self.inner.to_str())
         inner.post_processor = tokenizers.processors.TemplateProcessing(
-            single=f"{SEPARATOR} $A {SEPARATOR}" if closes else f"{SEPARATOR} $A",
-            special_tokens=[(SEPARATOR, self.separator_id)],
+            single=" ".join([self.separator] * opens + ["$A"] + [self.separator] * closes),
+            special_tokens=[(self.separator, self.separator_id)],
         )
-        return Tokenizer(inner)
+        return Tokenizer(inner, named=self.named)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens."""
         encodings = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        return [self._without_separators(encoding.ids) for encoding in encodings]
+
+    def encode_closed(self, text: str) -> list[int]:
+        """Token ids of the text with the special tokens that the tokenizer itself puts around it."""
+        before, after = self.put_around()
+        return [*before, *self.encode([text])[0], *after]
+
+    def put_around(self) -> tuple[list[int], list[int]]:
+        """The special tokens that the tokenizer itself puts before and after a text."""
+        plain, whole = (self.inner.encode("a", add_special_tokens=adds).ids for adds in (False, True))
+        begin = next(at for at in range(len(whole)) if whole[at : at + len(plain)] == plain)
+        return whole[:begin], whole[begin + len(plain) :]
+
+    def _separator_written_out(self) -> list[int] | None:
+        """What stands for a separator that a text spells out; None where none is ever read out of a text."""
+        if self.separator_id not in self.inner.encode(self.separator, add_special_tokens=False).ids:
+            return None
+        characters = (self.inner.token_to_id(character) for character in self.separator)
+        known = [self.unknown_id if token is None else token for token in characters]
+        return [token for token in known if token is not None]
+
+    def _without_separators(self, ids: list[int]) -> list[int]:
+        # The pieces of a Unigram model include its special tokens, which stand for nothing but themselves.
+        if self._written_out is None or self.separator_id not in ids:
+            return ids
+        return [token for found in ids for token in (self._written_out if found == self.separator_id else [found])]
 
     def decode(self, ids: "Sequence[int] | np.ndarray") -> str:
         """The text of these tokens; separators are left out."""
@@ -104,4 +157,22 @@ class Tokenizer:
 def train_tokenizer(settings: object, texts: Iterator[str]) -> Tokenizer:
     """A tokenizer of the kind that the settings name, trained on these texts."""
     part = TOKENIZERS.get(settings.name)  # type: ignore[attr-defined]
-    return Tokenizer(part.build(settings, texts))
+    return part.build(settings, texts)
+
+
+def _named_tokens(folder: Path) -> dict[str, str]:
+    """The tokens that the files beside a tokenizer.json name for ROLES; the first file that has one counts."""
+    named: dict[str, str] = {}
+    for path in (folder / name for name in NAMING_FILES):
+        if not path.is_file():
+            continue
+        try:
+            values = read_json(path)
+        except InputError:
+            raise InputError(f"{path} is not valid JSON: take the tokenizer's files as they were published") from None
+        for role in ROLES:
+            token = values.get(role)
+            token = token.get("content") if isinstance(token, dict) else token
+            if isinstance(token, str):
+                named.setdefault(role, token)
+    return named

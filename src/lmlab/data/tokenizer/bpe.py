@@ -1,15 +1,11 @@
 """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019): reads every text, loses none."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from lmlab.config import PositiveInt, WatchedSettings
-from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS
-
-if TYPE_CHECKING:
-    import tokenizers
+from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS, Tokenizer
 
 
 class BpeSettings(WatchedSettings):
@@ -24,15 +20,16 @@ class BpeSettings(WatchedSettings):
 
 
 @TOKENIZERS.register(BpeSettings)
-def build(settings: BpeSettings, texts: Iterator[str]) -> "tokenizers.Tokenizer":
+def build(settings: BpeSettings, texts: Iterator[str]) -> Tokenizer:
     """Train on the texts."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
+    inner = tokenizers.Tokenizer(models.BPE())
     words = pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = pre_tokenizers.Digits(individual_digits=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, words]) if settings.split_digits else words
-    tokenizer.decoder = decoders.ByteLevel()
+    inner.pre_tokenizer = pre_tokenizers.Sequence([digits, words]) if settings.split_digits else words
+    inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocabulary_size,
         min_frequency=settings.min_frequency,
@@ -40,5 +37,5 @@ def build(settings: BpeSettings, texts: Iterator[str]) -> "tokenizers.Tokenizer"
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
+    inner.train_from_iterator(texts, trainer)
+    return Tokenizer(inner)

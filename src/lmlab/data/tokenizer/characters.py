@@ -2,13 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from lmlab.config import PositiveInt, WatchedSettings
-from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS, UNKNOWN
-
-if TYPE_CHECKING:
-    import tokenizers
+from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS, UNKNOWN, Tokenizer
 
 
 class CharactersSettings(WatchedSettings):
@@ -19,17 +15,18 @@ class CharactersSettings(WatchedSettings):
 
 
 @TOKENIZERS.register(CharactersSettings)
-def build(settings: CharactersSettings, texts: Iterator[str]) -> "tokenizers.Tokenizer":
+def build(settings: CharactersSettings, texts: Iterator[str]) -> Tokenizer:
     """Count the characters of the texts."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+    import tokenizers
+    from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(text)
     known = sorted(character for character, count in counts.items() if count >= settings.min_frequency)
     vocabulary = {token: index for index, token in enumerate([SEPARATOR, UNKNOWN, *known])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in (SEPARATOR, UNKNOWN)])
-    return tokenizer
+    inner = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    inner.decoder = decoders.Fuse()
+    inner.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in (SEPARATOR, UNKNOWN)])
+    return Tokenizer(inner)

@@ -7,15 +7,11 @@ library tokenizers goes through its words in another order in each process, and 
 import io
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from lmlab.config import WatchedSettings
-from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS
-
-if TYPE_CHECKING:
-    import tokenizers
+from lmlab.data.tokenizer import SEPARATOR, TOKENIZERS, Tokenizer
 
 LONGEST_WORD = 1000
 """Longer words than this, in bytes, teach no piece; sentencepiece would cut them off with a warning."""
@@ -29,9 +25,10 @@ class UnigramSettings(WatchedSettings):
 
 
 @TOKENIZERS.register(UnigramSettings)
-def build(settings: UnigramSettings, texts: Iterator[str]) -> "tokenizers.Tokenizer":
+def build(settings: UnigramSettings, texts: Iterator[str]) -> Tokenizer:
     """Train on the texts."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    import tokenizers
+    from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
     splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
     counts: Counter[str] = Counter()
@@ -40,11 +37,11 @@ def build(settings: UnigramSettings, texts: Iterator[str]) -> "tokenizers.Tokeni
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     # The separator's own score is never used: it is a special token.
     pieces = _pieces(counts, alphabet, num_pieces=settings.vocabulary_size - 1)
-    tokenizer = Tokenizer(models.Unigram([(SEPARATOR, 0.0), *pieces]))
-    tokenizer.pre_tokenizer = splitter
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(SEPARATOR, special=True, normalized=False)])
-    return tokenizer
+    inner = tokenizers.Tokenizer(models.Unigram([(SEPARATOR, 0.0), *pieces]))
+    inner.pre_tokenizer = splitter
+    inner.decoder = decoders.ByteLevel()
+    inner.add_special_tokens([AddedToken(SEPARATOR, special=True, normalized=False)])
+    return Tokenizer(inner)
 
 
 def _pieces(counts: Counter[str], alphabet: list[str], *, num_pieces: int) -> list[tuple[str, float]]:

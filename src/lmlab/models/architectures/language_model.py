@@ -1,9 +1,41 @@
 """The seam between models and everything that trains, scores or decodes with them."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 State = tuple[Tensor, ...]
+
+_weights_follow = ContextVar("_weights_follow", default=False)
+
+
+@contextmanager
+def weights_follow() -> Iterator[None]:
+    """Models that are built in the block get their weights right after: what takes long to draw need not be drawn."""
+    before = _weights_follow.set(True)
+    try:
+        yield
+    finally:
+        _weights_follow.reset(before)
+
+
+def draws_weights() -> bool:
+    """Whether a model that is built here needs fresh weights."""
+    return not _weights_follow.get()
+
+
+class Reader:
+    """Reads one text after which answers are written, in several rows, and keeps the state to itself."""
+
+    def read(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch vocabulary"]:
+        """Read on; the logits of the token after the last."""
+        raise NotImplementedError
 
 
 class LanguageModel(nn.Module):
@@ -16,6 +48,13 @@ class LanguageModel(nn.Module):
     """The most tokens that one state can read; None where there is no such bound."""
 
     vocabulary_size: int
+    """Logits of each position; a pretrained model may have more of them than its tokenizer has tokens."""
+
+    origin: Path | None = None
+    """The folder that holds the weights it was built with, and the tokenizer they belong to; None for fresh weights."""
+
+    needs_prompts = False
+    """Whether it answers prompts, and cannot go on with plain text."""
 
     def forward(
         self, tokens: Int[Tensor, "batch time"], state: State | None = None
@@ -34,6 +73,31 @@ class LanguageModel(nn.Module):
         """The logits of the token after each position that was read."""
         raise NotImplementedError
 
+    def last_logits(
+        self, tokens: Int[Tensor, "batch time"], state: State | None = None
+    ) -> tuple[Float[Tensor, "batch vocabulary"], State]:
+        """The logits of the token after the last of these, and the state after it."""
+        features, after = self.read(tokens, state)
+        return self.logits(features[:, -1]), after
+
+    def conditioned(self, prompts: Sequence[Sequence[int]]) -> "tuple[LanguageModel, list[list[int]]]":
+        """The model that writes the answers to these prompts, and what each row of a batch of them reads first.
+
+        A model that reads answers after their prompts is that model itself. One that reads prompts apart reads them
+        here; its first read, from the empty state, must be of all the rows in this order.
+        """
+        return self, [list(prompt) for prompt in prompts]
+
+    def reader(self, *, rows: int, length: int) -> Reader:
+        """A reader of `length` tokens at most in each of so many rows, for text that only grows."""
+        del rows, length
+        return StateReader(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens must be."""
+        return next(self.parameters()).device
+
     def attention(self, tokens: Int[Tensor, "batch time"]) -> list[Float[Tensor, "batch heads time time"]]:
         """For each layer with attention, how much each position (rows) looks at each (columns) of these first tokens.
 
@@ -42,6 +106,10 @@ class LanguageModel(nn.Module):
         del tokens
         return []
 
+    def rebuilding(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings that build a model of this shape again where nothing but a bundle is at hand, from its own ones."""
+        return settings
+
     def num_parameters(self) -> int:
         """Number of trained numbers; a tied matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
@@ -49,6 +117,20 @@ class LanguageModel(nn.Module):
     def embedding_parameters(self) -> list[Tensor]:
         """The vocabulary's matrices, which optimizers for hidden matrices leave out."""
         return [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
+
+
+class StateReader(Reader):
+    """Carries the state from one read to the next."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+        self._state: State | None = None
+
+    @torch.inference_mode()
+    def read(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch vocabulary"]:
+        """Read on; the logits of the token after the last."""
+        logits, self._state = self._model.last_logits(tokens, self._state)
+        return logits
 
 
 def select_rows(state: State, rows: Int[Tensor, " rows"] | slice) -> State:

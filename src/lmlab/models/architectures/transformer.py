@@ -1,13 +1,18 @@
 """A Transformer of the shape that other software knows as Qwen3 (Qwen team 2025, Qwen3 technical report, section 2)."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lmlab.models.architectures.language_model import LanguageModel, State
+from lmlab.models.architectures.language_model import LanguageModel, Reader, State
 
 NORM_EPSILON = 1e-6
+
+Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Takes the keys and values of the tokens that are read, gives those of all tokens so far."""
 
 
 class TransformerLanguageModel(LanguageModel):
@@ -36,6 +41,7 @@ class TransformerLanguageModel(LanguageModel):
         super().__init__()
         self.vocabulary_size = vocabulary_size
         self.context_length = context_length
+        self.heads, self.key_heads, self.head_width = heads, key_heads, head_width
         self.embedding = nn.Embedding(vocabulary_size, width)
         self.blocks = nn.ModuleList(
             Block(
@@ -73,17 +79,36 @@ class TransformerLanguageModel(LanguageModel):
         Raises: ValueError if the state and the tokens together are longer than context_length.
         """
         past = 0 if state is None else state[0].shape[2]
+        after: list[Tensor] = []
+
+        def remember(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+            if state is not None:
+                index = len(after)
+                keys, values = torch.cat([state[index], keys], dim=2), torch.cat([state[index + 1], values], dim=2)
+            after.extend([keys, values])
+            return keys, values
+
+        return self.read_on(tokens, [remember] * len(self.blocks), past=past), tuple(after)
+
+    def read_on(
+        self, tokens: Int[Tensor, "batch time"], memories: Sequence[Remember], *, past: int
+    ) -> Float[Tensor, "batch time width"]:
+        """The normed stream of the last block after `past` tokens, which each block's memory knows.
+
+        Raises: ValueError if all tokens together are longer than context_length.
+        """
         end = past + tokens.shape[1]
         if end > len(self.cosine):
             raise ValueError(f"{end} tokens are more than the model's context_length of {len(self.cosine)}")
         rotation = (self.cosine[past:end], self.sine[past:end])
         hidden = self.dropout(self.embedding(tokens))  # (batch, time, width)
-        after: list[Tensor] = []
-        for index, block in enumerate(self.blocks):
-            memory = None if state is None else (state[2 * index], state[2 * index + 1])
-            hidden, keys, values = block(hidden, rotation, memory)
-            after += [keys, values]
-        return self.norm(hidden), tuple(after)
+        for block, remember in zip(self.blocks, memories, strict=True):
+            hidden = block(hidden, rotation, remember)
+        return self.norm(hidden)
+
+    def reader(self, *, rows: int, length: int) -> "CachedReader":
+        """A reader whose keys and values never move."""
+        return CachedReader(self, rows=rows, length=length)
 
     def logits(self, features: Float[Tensor, "*positions features"]) -> Float[Tensor, "*positions vocabulary"]:
         """By the embedding's own matrix."""
@@ -97,8 +122,38 @@ class TransformerLanguageModel(LanguageModel):
         for block in self.blocks:
             assert isinstance(block, Block)
             weights.append(block.attention.weights(block.attention_norm(hidden), rotation))
-            hidden, _, _ = block(hidden, rotation, None)
+            hidden = block(hidden, rotation, _only_these)
         return weights
+
+
+class CachedReader(Reader):
+    """Writes the keys and values of each token where they stay: nothing that was read is copied again."""
+
+    def __init__(self, model: TransformerLanguageModel, *, rows: int, length: int) -> None:
+        self._model = model
+        shape = (2, rows, model.key_heads, length, model.head_width)
+        self._caches = [model.embedding.weight.new_empty(shape) for _ in model.blocks]
+        self._end = 0
+
+    @torch.inference_mode()
+    def read(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch vocabulary"]:
+        """Read on; the logits of the token after the last."""
+        begin, end = self._end, self._end + tokens.shape[1]
+
+        def remember_in(cache: Tensor) -> Remember:
+            def remember(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+                cache[0, :, :, begin:end], cache[1, :, :, begin:end] = keys, values
+                return cache[0, :, :, :end], cache[1, :, :, :end]
+
+            return remember
+
+        features = self._model.read_on(tokens, [remember_in(cache) for cache in self._caches], past=begin)
+        self._end = end
+        return self._model.logits(features[:, -1])
+
+
+def _only_these(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    return keys, values
 
 
 class Block(nn.Module):
@@ -114,14 +169,11 @@ class Block(nn.Module):
         self.feed_forward = SwiGLU(width, feed_forward_width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The stream after this block, and its keys and values with those before them."""
-        attended, keys, values = self.attention(self.attention_norm(hidden), rotation, memory)
+    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], remember: Remember) -> Tensor:
+        """The stream after this block."""
+        attended = self.attention(self.attention_norm(hidden), rotation, remember)
         hidden = hidden + self.dropout(attended)
-        hidden = hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
-        return hidden, keys, values
+        return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
 
 
 class Attention(nn.Module):
@@ -137,17 +189,13 @@ class Attention(nn.Module):
         self.query_norm = nn.RMSNorm(head_width, eps=NORM_EPSILON)
         self.key_norm = nn.RMSNorm(head_width, eps=NORM_EPSILON)
 
-    def forward(
-        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What each position found, and all keys and values so far."""
+    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], remember: Remember) -> Tensor:
+        """What each position found among all so far."""
         query = rotate(self.query_norm(self._split(self.query(hidden))), rotation)  # (batch, heads, time, head)
         keys = rotate(self.key_norm(self._split(self.key(hidden))), rotation)  # (batch, key heads, time, head)
-        values = self._split(self.value(hidden))  # (batch, key heads, time, head)
-        if memory is not None:
-            keys, values = torch.cat([memory[0], keys], dim=2), torch.cat([memory[1], values], dim=2)
+        keys, values = remember(keys, self._split(self.value(hidden)))  # (batch, key heads, total, head)
         found = attend(query, keys, values)  # (batch, heads, time, head)
-        return self.output(found.transpose(1, 2).flatten(2)), keys, values
+        return self.output(found.transpose(1, 2).flatten(2))
 
     def weights(
         self, hidden: Float[Tensor, "batch time width"], rotation: tuple[Tensor, Tensor]
