@@ -110,7 +110,12 @@ def test_what_came_before_a_faulty_line_is_answered(models: dict[str, Path], sai
     ("task", "words", "stdin", "message"),
     [
         ("translation", [""], b"", "the text is empty"),
-        ("translation", ["the cat " * 90], b"", r"the prompt has \d+ tokens, and the model reads 55 at most before an answer"),
+        (
+            "translation",
+            ["the cat " * 90],
+            b"",
+            r"the prompt has \d+ tokens, and the model reads 55 at most before an answer",
+        ),
         ("question_answering", ["what?"], b"", r"asks for context and question: give --field context=\.\.\."),
         ("question_answering", ["--field", "question"], b"", "--field question: must be NAME=TEXT"),
         ("question_answering", ["--field", "a=b", "text"], b"", "--field: stands in place of a text"),

@@ -30,7 +30,8 @@ pytestmark = [
 ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
 QUIET = ("--disable-background-networking", "--disable-component-update")
 SECONDS = 30
-LONG = SamplingDecoding(name="sampling", max_new_tokens=2000, sampling=SamplingSettings(temperature=0, top_k=0, top_p=1))
+GREEDY = SamplingSettings(temperature=0, top_k=0, top_p=1)
+LONG = SamplingDecoding(name="sampling", max_new_tokens=2000, sampling=GREEDY)
 HOSTILE = "<img src=x onerror=document.title=1> ${1+1} {{1+1}}"
 # More than a page shows, most of them hostile.
 LABELS = [*(f"{HOSTILE} {number}" for number in range(6)), *(f"label {number}" for number in range(6))]

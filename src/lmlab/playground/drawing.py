@@ -73,8 +73,7 @@ def _heat_map(picture: "Picture") -> str:
     )
     return (
         '<h3 class="lm-name lm-looks">Where the model looks</h3>'
-        '<p class="lm-about">Each token of the answer (rows) over the prompt (columns), '
-        "the stronger in colour the more</p>"
+        '<p class="lm-about">How much each token of the answer (row) looks at each of the prompt (column)</p>'
         f'<div class="lm-wide"><table class="lm-map"><tr><td></td>{head}</tr>{body}</table></div>'
     )
 

@@ -151,17 +151,18 @@ class Playground:
         addresses = [address for address in (first, second) if address]
         asked = Asked(texts, dict(zip(self._parts.settings, values, strict=True)), seed)
         panels = [Shown(address, is_waiting=True) for address in addresses]
+        opened: list[Applier] = []
         for number, address in enumerate(addresses):
-            steps = self._answering(address, asked, beside=addresses[:number])
-            for shown in paced(in_turn(steps, self._turn, panels[number])):
+            for shown in paced(in_turn(self._answering(address, asked, opened), self._turn, panels[number])):
                 panels[number] = shown
                 yield self._seen(panels, is_busy=True)
             if wants_attention:
                 panels[number] = self._with_picture(panels[number])
         yield self._seen(panels, is_busy=False)
 
-    def _answering(self, address: str, asked: Asked, *, beside: Sequence[str]) -> Iterator[Shown]:
-        applier = self._open(address, beside=[self._model(other) for other in beside])
+    def _answering(self, address: str, asked: Asked, opened: list["Applier"]) -> Iterator[Shown]:
+        applier = self._open(address, beside=opened)
+        opened.append(applier)
         for shown in answering(applier, asked.question(applier)):
             yield shown._replace(address=address)
 

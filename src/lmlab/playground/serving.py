@@ -7,6 +7,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("lmlab")
 HIGHEST_PORT = 65535
-LAST_SECONDS = 1
-"""What an open connection of a page may keep the server from ending."""
-# Both are read when the libraries are imported.
+LAST_SECONDS = 0
+"""How long open pages, which hold a connection all the time, may keep the server from ending."""
+# Read when the libraries are imported.
 _NO_REPORTS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
@@ -33,9 +34,9 @@ def serve_page(catalog: "Catalog", project: Path, *, host: str, port: int) -> No
     """
     if find_spec("gradio") is None:
         raise InputError("the playground needs gradio: pip install 'lmlab[play]'")
-    os.environ.update(_NO_REPORTS)
     models = OpenModels(catalog.folder_of)
-    with _listen(host, port) as listener:
+    with _listen(host, port) as listener, TemporaryDirectory() as scratch:
+        os.environ.update({**_NO_REPORTS, "GRADIO_TEMP_DIR": scratch})
         app = _app(catalog, models, project, host=host)
         address = _url(host, listener.getsockname()[1])
         if not is_loopback(host):

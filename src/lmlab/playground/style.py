@@ -8,6 +8,7 @@ CSS = """
 /* Else the widest picture decides how wide the page is. */
 .gradio-container, .gradio-container .main, .gradio-container .wrap, .gradio-container .contain { min-width: 0 }
 .lm-text .html-container { padding: 0 }
+.dark .lm-text { color-scheme: dark }
 .lm-text { color: var(--body-text-color); font-size: 15px; line-height: 1.5 }
 .lm-text p, .lm-text h1, .lm-text h2 { margin: 0 }
 .lm-title { font-size: 22px; font-weight: 650; line-height: 1.3 }
