@@ -14,7 +14,7 @@ COMMANDS = [
 
 def test_the_commands_of_the_design_are_there() -> None:
     stages = {"clean", "encode", "train", "evaluate", "export", "report"}
-    others = {"compose", "run", "compare", "promote", "record", "verify", "track", "ui", "summary"}
+    others = {"apply", "compare", "compose", "play", "promote", "record", "run", "summary", "track", "ui", "verify"}
     assert stages | others <= set(COMMANDS)
 
 

@@ -65,6 +65,12 @@ def write(
     unread = tokens[:, :position]
     writing = [row for row, length in enumerate(lengths) if length == position]
     while writing or position < longest:
+        if not random and position >= longest and not reader.may_begin_anew:
+            # Nothing is drawn and nothing read twice: the reader goes on by itself.
+            yield from _follow(
+                reader.follow(unread, count=max_new_tokens), writing, lengths, position, max_new_tokens, stop_ids
+            )
+            return
         logits = reader.read(unread)
         drawn = draw(logits, sampling, _uniform(random, writing, device=model.device) if random else None)
         unread = drawn.unsqueeze(1)
@@ -82,6 +88,24 @@ def write(
             writing += [row for row, length in enumerate(lengths) if length == position]
 
 
+def _follow(
+    steps: Iterator[list[int]],
+    writing: list[int],
+    lengths: Sequence[int],
+    position: int,
+    max_new_tokens: int,
+    stop_ids: frozenset[int],
+) -> Iterator[dict[int, int]]:
+    """The steps of rows that all write, until each has ended."""
+    for chosen in steps:
+        step = {row: chosen[row] for row in writing if chosen[row] not in stop_ids}
+        position += 1
+        yield step
+        writing = [row for row in step if position < lengths[row] + max_new_tokens]
+        if not writing:
+            return
+
+
 class _Reader:
     """Reads a growing text, each token once while it fits the model's context."""
 
@@ -94,6 +118,10 @@ class _Reader:
         self._new_reader = lambda: model.reader(rows=rows, length=self._length)
         self._inner = self._new_reader()
         self._start = self._end = 0
+
+    def follow(self, unread: Int[Tensor, "batch time"], *, count: int) -> Iterator[list[int]]:
+        """The likeliest tokens after these, one step after another; for a text that the context holds whole."""
+        return self._inner.follow(unread, count=count)
 
     def read(self, unread: Int[Tensor, "batch time"]) -> Float[Tensor, "batch vocabulary"]:
         """Logits of the token after these, which go on where the last ones ended."""

@@ -1,6 +1,7 @@
 """A language model that onnxruntime runs on the CPU."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,21 +146,38 @@ class BoundReader(Reader):
 
     def read(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch vocabulary"]:
         """Read on; the logits of the token after the last."""
+        if tokens.shape[1] == 1:
+            self._tokens[:] = tokens.numpy()
+            self._step(1)
+        else:
+            binding = self._bindings[0]
+            binding.bind_ortvalue_input("tokens", _view(np.ascontiguousarray(tokens.numpy())))
+            self._step(tokens.shape[1])
+            binding.bind_ortvalue_input("tokens", _view(self._tokens))
+        return self._last_logits
+
+    def follow(self, tokens: Int[Tensor, "batch time"], *, count: int) -> Iterator[list[int]]:
+        """Read on, and then the likeliest token of each row, so many times: those tokens, one after another."""
+        self.read(tokens)
+        logits, column = self._logits[:, 0], self._tokens[:, 0]
+        for number in range(count):
+            if number:
+                self._step(1)
+            # On a CPU numpy finds it ten times as fast as torch.
+            likeliest = logits.argmax(axis=1)
+            yield likeliest.tolist()
+            column[:] = likeliest
+
+    def _step(self, time: int) -> None:
+        """Read what is bound as tokens."""
         binding = self._bindings[0]
         self._bindings.reverse()
-        self._past += tokens.shape[1]
+        self._past += time
         if self._counts is not None:
             used, total = self._counts
             used.fill(self._past - 1)
             total.fill(self._past)
-        if tokens.shape[1] == 1:
-            self._tokens[:] = tokens.numpy()
-            self._run(binding)
-        else:
-            binding.bind_ortvalue_input("tokens", _view(np.ascontiguousarray(tokens.numpy())))
-            self._run(binding)
-            binding.bind_ortvalue_input("tokens", _view(self._tokens))
-        return self._last_logits
+        self._run(binding)
 
 
 def _view(array: np.ndarray) -> "OrtValue":

@@ -37,6 +37,13 @@ class Reader:
         """Read on; the logits of the token after the last."""
         raise NotImplementedError
 
+    def follow(self, tokens: Int[Tensor, "batch time"], *, count: int) -> Iterator[list[int]]:
+        """Read on, and then the likeliest token of each row, so many times: those tokens, one after another."""
+        for _ in range(count):
+            likeliest = self.read(tokens).argmax(dim=-1)
+            yield likeliest.tolist()
+            tokens = likeliest.unsqueeze(1)
+
 
 class LanguageModel(nn.Module):
     """A causal language model that reads tokens in one pass or in chunks, with the same result.
