@@ -34,7 +34,7 @@ def main() -> None:
     """Print a table: seconds of greedy decoding and of each number of beams, and their ratio."""
     settings = parse_arguments()
     torch.set_num_threads(settings.threads)
-    prompts = random_prompts(settings) if settings.bundle is None else test_prompts(settings)
+    prompts = random_prompts(settings) if settings.bundle is None else prompts_of_test_split(settings)
     lengths = sorted(map(len, prompts))
     print(f"{len(prompts)} prompts of {lengths[0]} to {lengths[-1]} tokens, ", end="")
     print(f"answers of up to {settings.max_new_tokens}, batches of {settings.batch_rows} rows\n")
@@ -82,7 +82,7 @@ def random_prompts(settings: argparse.Namespace) -> list[list[int]]:
     ]
 
 
-def test_prompts(settings: argparse.Namespace) -> list[list[int]]:
+def prompts_of_test_split(settings: argparse.Namespace) -> list[list[int]]:
     separator_id = load_bundle(settings.bundle).tokenizer.separator_id
     return prompts_of(TokenStore.open(settings.tokens, "test"), separator_id=separator_id)[: settings.prompts]
 
