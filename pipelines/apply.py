@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmlab.applying import ADDRESSES
 from lmlab.errors import InputError
 from pipelines.command import CommandParser, parser_of, run_command
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from lmlab.data.task import DecodingSettings
 
 DEFAULT_MODEL = "models/export"
-ADDRESSES = ("models:/", "runs:/")
 SHOWN_LABELS = 5
 DECODING = {
     "max_new_tokens": (int, "tokens that an answer has at most"),

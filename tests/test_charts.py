@@ -50,7 +50,8 @@ def test_points_stand_where_the_axes_say() -> None:
 
 @pytest.mark.parametrize("points", [[], [Point(3, 4)], [Point(3, 4), Point(5, 4)]])
 def test_lines_of_few_points_are_drawn(points: list[Point]) -> None:
-    ET.fromstring(line_chart([Line("a", points)], title="t", x_label="x", y_label="y"))
+    drawn = ET.fromstring(line_chart([Line("a", points)], title="t", x_label="x", y_label="y"))
+    assert drawn.tag.endswith("}svg")
 
 
 def test_bars_are_as_long_as_their_values() -> None:
@@ -83,7 +84,7 @@ def test_a_heat_map_is_as_wide_as_its_columns_need() -> None:
 
 @pytest.mark.parametrize("grid", [Grid([], [], []), Grid([[0.0]], ["a"], ["b"])])
 def test_a_heat_map_of_nothing_is_drawn(grid: Grid) -> None:
-    ET.fromstring(heat_map(grid, title="t", caption="u"))
+    assert ET.fromstring(heat_map(grid, title="t", caption="u")).tag.endswith("}svg")
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:

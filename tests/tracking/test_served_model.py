@@ -10,8 +10,9 @@ from packaging.requirements import Requirement
 
 from lmlab.applying.applier import changed_decoding
 from lmlab.applying.opening import open_applier
+from lmlab.files import write_json
 from lmlab.tracking import RunFiles, RunIdentity, open_store, track, tracking_address
-from lmlab.tracking.model import example_of
+from lmlab.tracking.model import example_of, requirements_of
 from lmlab.tracking.registry import model_folder
 from tests.tracking.conftest import LABELS, TASKS, made_up_files, made_up_identity, tiny_task
 from tests.tracking.servers import model_server, post
@@ -201,6 +202,13 @@ def test_the_example_is_a_short_test_record(served: dict[str, Served]) -> None:
 def test_without_records_the_example_is_made_up() -> None:
     assert example_of(tiny_task("summarization"), None) == {"document": "Some document."}
     assert example_of(tiny_task("language_modeling"), None) == {"text": "The "}
+
+
+def test_only_a_pretrained_model_needs_transformers(served: dict[str, Served], tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {"model": {"name": "pretrained"}})
+    assert "transformers" in requirements_of(tmp_path)
+    required = (served["translation"].folder / "requirements.txt").read_text(encoding="utf-8")
+    assert "transformers" not in required
 
 
 @pytest.mark.slow

@@ -2,3 +2,6 @@
 
 May import: bundle, decoding, engines, data, models and the modules of lmlab's own folder.
 """
+
+ADDRESSES = ("models:/", "runs:/")
+"""What the address of a model in the tracking store begins with; anything else names a folder."""

@@ -34,13 +34,12 @@ def _picture(bundle: Bundle, store: TokenStore, row: int) -> AttentionPicture | 
     record = store.record(row).tolist()
     tokens = [bundle.tokenizer.separator_id, *record[:-1]]
     device = bundle.model.device
-    layers = bundle.model.attention(torch.tensor([tokens], device=device))
-    if not layers:
+    mean = bundle.model.mean_attention(torch.tensor(tokens, device=device))
+    if mean is None:
         return None
-    mean = torch.cat([layer[0].float() for layer in layers]).mean(dim=0).cpu().numpy()  # (time, time)
     prompt_length = int(store.prompt_lengths[row])
     # Position i of the prompt stands at i + 1, behind the separator; the closing separator predicts the first target.
-    weights = mean[prompt_length:, 1:prompt_length]
+    weights = mean[prompt_length:, 1:prompt_length].cpu().numpy()
 
     def shown(tokens: list[int]) -> list[str]:
         return [bundle.tokenizer.token_text(token).strip() or "␣" for token in tokens]

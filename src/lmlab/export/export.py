@@ -9,6 +9,7 @@ from lmlab.bundle import WEIGHTS_NAME, Bundle, load_bundle
 from lmlab.data.store import TokenStore
 from lmlab.errors import InputError
 from lmlab.export.card import Form, example_text, model_card
+from lmlab.export.exporter import Exporter
 from lmlab.export.exporters import EXPORTERS
 from lmlab.export.exporters.bundle import OwnModel
 from lmlab.export.parity import Asked, Parity, ask, ask_in_fresh_process, compare
@@ -51,7 +52,7 @@ def export(settings: ExportSettings, inputs: ExportInputs, outputs: ExportOutput
     """
     section = settings.export
     bundle = load_bundle(inputs.bundle)
-    names = _names(bundle, section)
+    exporters = _exporters(bundle, section)
     reports = {
         "cleaning": read_json(inputs.cleaning),
         "encoding": read_json(inputs.encoding),
@@ -64,12 +65,15 @@ def export(settings: ExportSettings, inputs: ExportInputs, outputs: ExportOutput
     artifacts: list[dict] = []
     report = {"num_prompts": len(prompts), "greedy_tokens": greedy_tokens, "artifacts": artifacts}
     with whole_folder(outputs.export) as folder:
-        for name in names:
+        for name, exporter in exporters.items():
             (folder / name).mkdir()
-            exporter = EXPORTERS.get(name).build()
             exporter.write(inputs.bundle, folder / name)
             asked = ask_in_fresh_process(name, folder / name, prompts, greedy_tokens=greedy_tokens)
-            artifacts.append(_checked(name, folder / name, compare(expected, asked.answers, prompts), section))
+            artifacts.append(
+                _checked(
+                    name, folder / name, compare(expected, asked.answers, prompts), section, is_exact=exporter.is_exact
+                )
+            )
             usage = exporter.usage(bundle, example_text(reports["evaluation"]["details"]))
             form = Form(exporter.library, _sentence(artifacts[-1], report), usage, weights)
             (folder / name / CARD_NAME).write_text(model_card(bundle.config, **reports, form=form), encoding="utf-8")
@@ -79,7 +83,7 @@ def export(settings: ExportSettings, inputs: ExportInputs, outputs: ExportOutput
     return report
 
 
-def _names(bundle: Bundle, section: ExportSection) -> list[str]:
+def _exporters(bundle: Bundle, section: ExportSection) -> dict[str, Exporter]:
     """The forms to write: those asked for, or every exact one that the model can take.
 
     Raises: InputError if one is asked for that the model cannot take.
@@ -91,11 +95,11 @@ def _names(bundle: Bundle, section: ExportSection) -> list[str]:
             raise InputError(f"export.artifacts: {name} {why}: leave {name} out")
         if why is not None:
             log.info("%s is left out: it %s", name, why)
-    return [
-        name
+    return {
+        name: exporter
         for name, exporter in exporters.items()
         if refusals[name] is None and (exporter.is_exact or section.artifacts is not None)
-    ]
+    }
 
 
 def _sentence(artifact: Mapping[str, Any], report: Mapping[str, Any]) -> str:
@@ -150,12 +154,11 @@ def _within(bound: int | None, greedy_tokens: int) -> int:
     return greedy_tokens if bound is None else min(greedy_tokens, max(1, bound // 2))
 
 
-def _checked(name: str, folder: Path, parity: Parity, section: ExportSection) -> dict:
+def _checked(name: str, folder: Path, parity: Parity, section: ExportSection, *, is_exact: bool) -> dict:
     """The report's entry of an artifact.
 
     Raises: InputError if it must answer as the model does, and does not.
     """
-    is_exact = EXPORTERS.get(name).build().is_exact
     misses = parity.largest_difference > section.parity.largest_difference or not parity.all_same
     if is_exact and misses:
         raise InputError(

@@ -22,7 +22,7 @@ class Answer(NamedTuple):
 
 
 class Artifact(ABC):
-    """A written form of a model, loaded by the software that it is for."""
+    """A written form of a model, loaded again from nothing but its folder."""
 
     @abstractmethod
     def logits(self, prompt: Sequence[int]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Does an artifact answer as the model does? It is asked in a fresh process, by the software that it is for.
+"""Does an artifact answer as the model does? It is asked in a fresh process, as its exporter loads it again.
 
 As a module: python -m lmlab.export.parity EXPORTER FOLDER QUESTIONS ANSWERS (the last two are .npz files).
 """

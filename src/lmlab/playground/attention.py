@@ -35,11 +35,9 @@ def attention_picture(applier: Applier, prompt: Sequence[int], answer: Sequence[
     columns = prompt[1:-1][:MOST_COLUMNS]
     if not rows or not columns:
         return None
-    tokens = torch.tensor([[*prompt, *rows[:-1]]], device=applier.model.device)
-    layers = applier.model.attention(tokens)
-    if not layers:
+    mean = applier.model.mean_attention(torch.tensor([*prompt, *rows[:-1]], device=applier.model.device))
+    if mean is None:
         return None
-    mean = torch.cat([layer[0].float() for layer in layers]).mean(dim=0)  # (time, time)
     # The separator that closes the prompt predicts the first token of the answer.
     weights = mean[len(prompt) - 1 :, 1 : len(columns) + 1]
     notes = [

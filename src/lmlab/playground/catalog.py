@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmlab.applying import ADDRESSES
 from lmlab.errors import InputError
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 EXPORT = "models/export"
-ADDRESSES = ("models:/", "runs:/")
 _SQLITE = "sqlite:///"
 
 

@@ -28,6 +28,8 @@ _REQUIREMENTS = (
     *("mlflow", "pandas", "numpy", "torch", "tokenizers", "safetensors", "onnx", "onnxruntime"),
     *("pydantic", "jaxtyping", "omegaconf", "filelock", "tqdm"),
 )
+_MORE_REQUIREMENTS = {"pretrained": ("transformers",)}
+"""What a kind of model imports beside."""
 LOOKED_AT = 100
 """Test records that the example is chosen from."""
 
@@ -120,8 +122,14 @@ def _save(path: Path, bundle: Path, *, entry: "Model", task: LearnedTask, exampl
             signature=signature(task),
             input_example=pandas.DataFrame([example]),
             # Without the part after the plus: a build for one machine.
-            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _REQUIREMENTS],
+            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in requirements_of(bundle)],
         )
+
+
+def requirements_of(bundle: Path) -> tuple[str, ...]:
+    """The packages that loading the bundle and answering with it imports."""
+    kind = read_json(bundle / "config.json")["model"]["name"]
+    return _REQUIREMENTS + _MORE_REQUIREMENTS.get(kind, ())
 
 
 def link_metrics(store: Store, run_id: str, keys: Iterable[str]) -> None:
