@@ -6,7 +6,7 @@ READY := .venv/.ready
 export PATH := $(BIN):$(PATH)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help env repro test check verify ui play clean
+.PHONY: help env repro test check verify bench ui play clean
 
 help:  ## say what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ check: $(READY)  ## format, lint and type check
 verify: $(READY)  ## reproduce the reported results: score and evaluate all that is here, train the quickest anew
 	@python -m pipelines.verify
 	@python -m pipelines.verify topics_docs_transformer --level train
+
+bench: $(READY)  ## measure speed and memory against others, side by side; writes reports/benchmarks.md
+	@python -m benchmarks
 
 ui: $(READY)  ## the MLflow UI on 127.0.0.1:5000
 	@python -m pipelines.ui

@@ -93,6 +93,9 @@ def _open(options: Namespace) -> "Applier":
         value = getattr(options, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')}: must be at least 1, found {value}")
+    if sys.stderr.isatty():
+        # What follows imports torch, which takes seconds.
+        print(f"opening {options.model}", file=sys.stderr)
     import torch
 
     from lmlab.applying.opening import open_applier

@@ -8,6 +8,7 @@ Examples:
   python -m pipelines.compare --where "params.`model.name` = 'lstm' and metrics.bits_per_byte < 2"
 """
 
+import logging
 from argparse import Namespace
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from lmlab.comparison.comparing import compare
 from lmlab.comparison.pages import print_comparison, write_comparison
 from lmlab.errors import InputError
 from lmlab.tracking.reading import Artifacts, RunRecord, children_of, find_sweep, read_runs
+from lmlab.tracking.store import tracking_address
 from pipelines.command import parser_of, run_command
+
+log = logging.getLogger("lmlab")
 
 OUT = Path("reports/comparison")
 
@@ -34,6 +38,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER", help=f"default: {OUT}")
     options = parser.options()
     project = Path.cwd()
+    # MLflow takes seconds to import.
+    log.info("reading the runs of %s", tracking_address(project))
     runs = _chosen(project, options)
     with Artifacts(project) as artifacts:
         is_chosen = bool(options.sweep or options.where or options.runs)

@@ -163,8 +163,8 @@ def main() -> int:
     """Write params.yaml in the working folder."""
     parser = parser_of("compose", __doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, such as model=lstm")
-    if write_params(compose(parser.options().overrides)):
-        print("wrote params.yaml", file=sys.stderr)
+    has_changed = write_params(compose(parser.options().overrides))
+    print("wrote params.yaml" if has_changed else "params.yaml is up to date", file=sys.stderr)
     return 0
 
 

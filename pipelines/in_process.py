@@ -16,7 +16,7 @@ from lmlab.errors import InputError
 from lmlab.run import Run
 from lmlab.text import canonical_json
 from pipelines.settings import validate_params
-from pipelines.stages import MODULES, load_stage
+from pipelines.stages import MODULES, load_stage, stage_paths
 from pipelines.tracked import run_files, run_identity
 from pipelines.workspace import (
     CHECKPOINTS,
@@ -57,8 +57,15 @@ def run_pipeline(
         return run_stages(settings, work_folder(project), fingerprints, watch(Run()))
     from lmlab.tracking.fill import fill
     from lmlab.tracking.run import tracked_run
+    from lmlab.tracking.tracker import tracked_apart
 
     identity = run_identity(project, params, source_digest, name=name, parent=parent)
+    if parent is None:
+        with tracked_apart(project, identity) as run:
+            paths = run_stages(settings, work_folder(project), fingerprints, watch(run))
+            run.fill(run_files(paths))
+        return paths
+    # A sweep's process has MLflow for its parent run: its jobs need none of their own.
     with tracked_run(project, identity) as run:
         paths = run_stages(settings, work_folder(project), fingerprints, watch(run))
         fill(run, run_files(paths))
@@ -106,6 +113,7 @@ def run_stages(settings: Mapping[str, Any], work: Path, fingerprints: Mapping[st
             if is_complete(name, folder, paths):
                 log.info("stage %s: already in %s", name, folder.relative_to(work.parent))
             else:
+                log.info("stage %s", name)
                 load_stage(name).call(settings, paths, run)
                 (folder / DONE).touch()
     return paths
@@ -126,7 +134,7 @@ def is_complete(name: str, folder: Path, paths: Mapping[str, Path]) -> bool:
 
 
 def _outputs(stage: str) -> list[str]:
-    return [name for name in load_stage(stage).outputs._fields if name != CHECKPOINTS]  # type: ignore[attr-defined]
+    return [path.name for path in stage_paths(stage) if path.is_written]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ A sweep started again leaves out what has finished and goes on with what was int
   --retry-failed  run the jobs again that failed in an earlier try
 """
 
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ from pipelines.sweep import (
     unfinished_jobs,
 )
 from pipelines.tracked import run_name
+
+log = logging.getLogger("lmlab")
 
 SWEEP_OPTIONS = {"-m", "--multirun"}
 HELP_OPTIONS = {"-h", "--help"}
@@ -61,6 +64,7 @@ def main() -> int:
 
 def _run_once(params: Mapping[str, Any]) -> int:
     name, project = run_name(params), Path.cwd()
+    log.info("run %s", name)
     try:
         say_results(name, run_pipeline(params, project, name=name, parent=None), project)
     except Exception as error:

@@ -1,16 +1,17 @@
 """The stages in order, and how one is run: settings from params.yaml, paths from the command line."""
 
+import ast
 import importlib
 import logging
+import shlex
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lmlab.config import read_params
 from lmlab.files import SEAL_NAME, read_json
 from lmlab.run import Run
 from pipelines.command import CommandParser
-from pipelines.settings import validate_params
 from pipelines.workspace import CHECKPOINTS, checkpoints_folder, pipeline_file, stage_fingerprints, work_folder
 
 log = logging.getLogger("lmlab")
@@ -25,8 +26,35 @@ MODULES = {
 }
 """Each stage with its module, which is imported only when the stage runs."""
 
+TRAINING = "train"
+"""The stage that resumes from checkpoints."""
+
 TRACKED_STAGES = ("train", "evaluate", "export")
 """Stages that belong to a run of MLflow; the others only prepare."""
+
+WRITTEN = ("outs", "metrics", "plots")
+"""The entries of dvc.yaml that name what a stage writes."""
+
+
+class StagePath(NamedTuple):
+    """A path that a stage reads or writes, as its command names it."""
+
+    name: str
+    path: str
+    is_written: bool
+
+
+def stage_paths(name: str) -> list[StagePath]:
+    """The paths of a stage, which dvc.yaml names: nothing is imported for it."""
+    stage = _entry(name)
+    words = shlex.split(stage["cmd"])[3:]
+    written = {next(iter(one)) if isinstance(one, dict) else one for kind in WRITTEN for one in stage.get(kind, [])}
+    pairs = zip(words[::2], words[1::2], strict=True)
+    return [StagePath(option.removeprefix("--"), path, path in written) for option, path in pairs]
+
+
+def _entry(name: str) -> dict[str, Any]:
+    return pipeline_file(Path(__file__).absolute().parents[1])[name]
 
 
 class Stage(NamedTuple):
@@ -40,12 +68,7 @@ class Stage(NamedTuple):
 
     def call(self, settings: Mapping[str, Any], paths: Mapping[str, Path], run: Run) -> dict:
         """Run the stage with these typed sections and these paths, each by name; return its report."""
-        log.info("stage %s", self.name)
         return self.run(_pick(self.settings, settings), _pick(self.inputs, paths), _pick(self.outputs, paths), run)
-
-    def path_names(self) -> list[str]:
-        """The names of all paths that the stage reads or writes."""
-        return [*self.inputs._fields, *self.outputs._fields]
 
 
 def load_stage(name: str) -> Stage:
@@ -63,22 +86,30 @@ def load_stage(name: str) -> Stage:
 
 def stage_command(name: str) -> int:
     """Run one stage as DVC does: `python -m pipelines.NAME --PATH-NAME PATH ...`."""
-    from pipelines.tracked import run_tracked_stage
+    paths = _parse_paths(name)
+    if "params" not in _entry(name):
+        log.info("stage %s", name)
+        load_stage(name).call({}, paths, Run())
+        return 0
+    from lmlab.config import read_params
+    from pipelines.settings import validate_params
 
-    stage = load_stage(name)
-    paths = _parse_paths(stage)
     params = read_params(Path("params.yaml"))
     settings = validate_params(params)
-    if CHECKPOINTS in stage.path_names():
+    # Before the imports: those of training take seconds.
+    log.info("stage %s", name)
+    if name == TRAINING:
         source_digest = read_json(paths["tokens"] / SEAL_NAME)["source"]
         project = Path.cwd()
         paths[CHECKPOINTS] = checkpoints_folder(
             work_folder(project), stage_fingerprints(project, params, source_digest)
         )
     if name in TRACKED_STAGES and settings["runtime"].tracking:
-        run_tracked_stage(stage, params, settings, paths)
+        from pipelines.tracked import run_tracked_stage
+
+        run_tracked_stage(name, params, settings, paths)
     else:
-        stage.call(settings, paths, Run())
+        load_stage(name).call(settings, paths, Run())
     return 0
 
 
@@ -86,16 +117,21 @@ def _pick(names: type, values: Mapping[str, Any]) -> Any:
     return names(**{field: values[field] for field in names._fields})  # type: ignore[attr-defined]
 
 
-def _parse_paths(stage: Stage) -> dict[str, Path]:
-    command = pipeline_file(Path(__file__).absolute().parents[1])[stage.name]["cmd"]
+def _parse_paths(name: str) -> dict[str, Path]:
     parser = CommandParser(
-        stage.name,
-        summary=f"{importlib.import_module(MODULES[stage.name]).__doc__}\n\nSettings come from params.yaml.",
-        example=f"Example, as `dvc repro {stage.name}` runs it:\n  {command}",
+        name,
+        summary=f"{_docstring(MODULES[name])}\n\nSettings come from params.yaml.",
+        example=f"Example, as `dvc repro {name}` runs it:\n  {_entry(name)['cmd']}",
     )
-    for name in stage.path_names():
-        if name == CHECKPOINTS:
-            continue
-        direction = "read" if name in stage.inputs._fields else "written"  # type: ignore[attr-defined]
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="PATH", help=direction)
+    for path in stage_paths(name):
+        direction = "written" if path.is_written else "read"
+        parser.add_argument(f"--{path.name}", type=Path, required=True, metavar="PATH", help=direction)
     return vars(parser.options())
+
+
+def _docstring(module: str) -> str:
+    """The docstring of a module that is not imported."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""

@@ -6,11 +6,11 @@ from typing import Any
 
 from lmlab.files import SEAL_NAME, read_json
 from lmlab.text import digest_of
-from lmlab.tracking.fill import RunFiles, fill
+from lmlab.tracking.fill import RunFiles
 from lmlab.tracking.identity import RunIdentity
-from lmlab.tracking.run import tracked_run
+from lmlab.tracking.tracker import tracked_apart
 from pipelines.settings import tracked
-from pipelines.stages import Stage
+from pipelines.stages import load_stage
 from pipelines.workspace import code_digest, run_fingerprint, stage_fingerprints
 
 PROJECT_FILES = {
@@ -59,14 +59,16 @@ def run_files(paths: Mapping[str, Path]) -> RunFiles:
 
 
 def run_tracked_stage(
-    stage: Stage, params: Mapping[str, Any], settings: Mapping[str, Any], paths: Mapping[str, Path]
+    name: str, params: Mapping[str, Any], settings: Mapping[str, Any], paths: Mapping[str, Path]
 ) -> None:
     """Run a stage in the project's own folders, as a part of its run."""
     project = Path.cwd()
     source_digest = read_json(project / PROJECT_FILES["tokens"] / SEAL_NAME)["source"]
     identity = run_identity(project, params, source_digest, name=run_name(params), parent=None)
-    with tracked_run(project, identity) as run:
+    # MLflow is imported beside the stage's own imports.
+    with tracked_apart(project, identity) as run:
+        stage = load_stage(name)
         stage.call(settings, paths, run)
         written = {name: path for name, path in paths.items() if name in stage.outputs._fields}  # type: ignore[attr-defined]
         inputs = {name: project / PROJECT_FILES[name] for name in ("records", "tokens", "cleaning", "encoding")}
-        fill(run, run_files({**inputs, **written}))
+        run.fill(run_files({**inputs, **written}))

@@ -8,8 +8,8 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import NamedTuple
-from xml.sax.saxutils import escape, quoteattr
 
 WIDTH = 540
 LINE_HEIGHT = 300
@@ -318,8 +318,8 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
     size = _number(width), _number(height)
     box = f'viewBox="0 0 {size[0]} {size[1]}" width="{size[0]}" height="{size[1]}"'
-    label = quoteattr(_xml_text(title))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" {box} role="img" aria-label={label}>'
+    label = escape(_xml_text(title), quote=False).replace('"', "&quot;")
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" {box} role="img" aria-label="{label}">'
     body = "\n".join(parts)
     return f"{head}\n<style>{STYLE}</style>\n{_text(0, 18, title, kind='title')}\n{body}\n</svg>\n"
 
@@ -327,7 +327,7 @@ def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
 def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "label", turn: int = 0) -> str:
     place = f'x="{_number(x)}" y="{_number(y)}" text-anchor="{anchor}"'
     turned = f' transform="rotate({turn} {_number(x)} {_number(y)})"' if turn else ""
-    return f'<text class="{kind}" {place}{turned}>{escape(_xml_text(text))}</text>'
+    return f'<text class="{kind}" {place}{turned}>{escape(_xml_text(text), quote=False)}</text>'
 
 
 def _xml_text(text: str) -> str:

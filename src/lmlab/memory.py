@@ -1,11 +1,13 @@
-"""The most memory that this process has held at once."""
+"""The memory of this process: the most that it held at once, and what it does with what it no longer needs."""
 
+import ctypes
 import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 _MEGABYTE = 1e6
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 def forget_peak_memory() -> None:
@@ -22,3 +24,14 @@ def peak_memory_megabytes() -> float:
                 return int(line.split()[1]) * 1024 / _MEGABYTE
     unit = 1 if sys.platform == "darwin" else 1024  # see getrusage(2) of each system
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MEGABYTE
+
+
+def keep_freed_memory() -> None:
+    """Let big blocks be used again instead of giving each back to the system, where the C library is glibc.
+
+    By default every big tensor of a training step is a new mapping, whose pages the system fills with zeros first.
+    """
+    with suppress(OSError, AttributeError):
+        set_option = ctypes.CDLL("libc.so.6").mallopt  # see mallopt(3)
+        set_option(_MMAP_THRESHOLD, 1 << 30)
+        set_option(_TRIM_THRESHOLD, 1 << 30)

@@ -13,7 +13,7 @@ class RuntimeSettings(Settings):
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: PositiveInt
     threads: PositiveInt | None
-    """Threads of torch; None takes one for each physical core."""
+    """Threads of torch and processes of cleaning; None takes one for each core."""
     workers: int = Field(ge=0)
     """Processes that load batches; 0 loads them in the training process."""
     checkpoint_every_seconds: float = Field(ge=0)

@@ -13,6 +13,7 @@ from lmlab.data.cleaning.settings import CleaningSettings
 from lmlab.data.source import SPLITS, Record, Source
 from lmlab.data.sources import SOURCES
 from lmlab.run import Run
+from lmlab.runtime import RuntimeSettings
 
 PROJECT = Path(__file__).parents[2]
 SHARED = PROJECT.parent / "shared" / "data"
@@ -68,10 +69,12 @@ class Cleaned(NamedTuple):
         return next(rule for rule in self.report["rules"] if rule["name"] == name)
 
 
-def run_clean(folder: Path, source: PartSettings, cleaning: CleaningSettings) -> Cleaned:
-    """Run the stage clean into a folder."""
+def run_clean(folder: Path, source: PartSettings, cleaning: CleaningSettings, *, threads: int = 1) -> Cleaned:
+    """Run the stage clean into a folder, in so many processes."""
+    values = {**read_params(PROJECT / "conf" / "runtime" / "default.yaml"), "threads": threads}
+    runtime = validate(RuntimeSettings, values, path="runtime")
     outputs = CleanOutputs(folder / "records", folder / "cleaning.json")
-    report = clean(CleanSettings(source, cleaning), CleanInputs(), outputs, Run())
+    report = clean(CleanSettings(source, cleaning, runtime), CleanInputs(), outputs, Run())
     return Cleaned(report, outputs.records, outputs.cleaning)
 
 

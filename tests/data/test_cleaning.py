@@ -6,16 +6,19 @@ import re
 import time
 import unicodedata
 
+import ftfy
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmlab.data.cleaning import parts
 from lmlab.data.cleaning.batches import BATCH_CHARACTERS, BATCH_RECORDS, RecordRules, batches
 from lmlab.data.cleaning.dropping import letter_shares, line_noise, wrong_length
 from lmlab.data.cleaning.exact import content_keys, repeats
 from lmlab.data.cleaning.markup import without_markup
 from lmlab.data.cleaning.rewriting import (
+    REPAIR,
     Edges,
     normalize,
     repair_encoding,
@@ -29,6 +32,33 @@ from lmlab.data.cleaning.tally import EXAMPLE_CHARACTERS, RuleTally
 from lmlab.data.source import Record
 from tests.data.cleaned import cleaning_settings, records, shared
 
+# What is left of UTF-8 that was read as Windows-1252, MacRoman and others, in lines of their own and in longer ones.
+BROKEN = st.lists(
+    st.sampled_from(
+        [
+            "Ã¶",
+            "Ã",
+            "Ã ",
+            "Â ",
+            "a Â",
+            "â€™",
+            "â€œ",
+            "√©",
+            "вЂ",
+            "Г¶",
+            "β€™",
+            "ā€",
+            "\x85",
+            "\x93",
+            "\xa0",
+            "é",
+            "’",
+            "中",
+        ]
+        + ["a", "the ", " ", "\n", "\r", "?", "\ufffd", "\x1a"]
+    ),
+    max_size=12,
+).map("".join)
 WHOLE = Edges(begins=True, ends=True)
 INNER = Edges(begins=False, ends=False)
 EVERY_RULE = cleaning_settings(markup={"enabled": True})
@@ -71,6 +101,17 @@ def test_tidying_and_normalizing_twice_is_doing_it_once(text: str) -> None:
 )
 def test_encoding_is_repaired_where_it_was_broken_only(broken: str, whole: str) -> None:
     assert repair_encoding(broken) == whole
+
+
+@given(BROKEN)
+def test_repair_leaves_out_no_line_that_the_library_would_repair(text: str) -> None:
+    assert repair_encoding(text) == ftfy.fix_text(text, REPAIR)
+
+
+def test_a_line_that_the_library_cuts_is_repaired_as_it_cuts_it() -> None:
+    # ftfy looks for a lone A with tilde at the beginning of what it has cut.
+    for text in ("x" * REPAIR.max_decode_length + "\u00c3 la carte\u00e9", "\u00e9" * 1_000_001 + "\n\u00c3 la"):
+        assert repair_encoding(text) == ftfy.fix_text(text, REPAIR)
 
 
 def test_mojibake_is_repaired_as_its_ground_truth_says() -> None:
@@ -156,6 +197,17 @@ def test_letter_shares_are_letters_over_what_is_not_space(texts: list[str]) -> N
 def test_letters_of_overlong_words_do_not_count() -> None:
     texts = ["a" * 11 + " bbbb", "a" * 10, "中" * 40]
     assert letter_shares(texts, maximum_word_characters=10).tolist() == [4 / 15, 1.0, 1.0]
+
+
+@given(st.lists(MESSY, min_size=1, max_size=9))
+def test_texts_in_parts_are_judged_as_all_together(texts: list[str]) -> None:
+    def judged(part_characters: int) -> list:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parts, "PART_CHARACTERS", part_characters)
+            shares = letter_shares(texts, maximum_word_characters=10)
+            return [shares.tolist(), *(array.tolist() for array in shingles(texts, shingle_words=2))]
+
+    assert judged(1) == judged(20) == judged(1 << 16)
 
 
 def test_line_noise_drops_pictures_and_keeps_prose_tables_and_other_scripts() -> None:

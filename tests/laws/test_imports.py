@@ -19,7 +19,7 @@ FAMILIES_THAT_NEVER_MEET = [
 ]
 DOORS = {
     "mlflow": ("src/lmlab/tracking",),
-    "pytorch_lightning": ("src/lmlab/training",),
+    "pytorch_lightning": ("src/lmlab/training/lightning.py",),
     "tokenizers": ("src/lmlab/data/tokenizer",),
     "transformers": ("src/lmlab/export", "src/lmlab/models/architectures"),
     "onnx": ("src/lmlab/engines",),

@@ -1,5 +1,6 @@
 """The stage train: schedule, optimizers, budgets, early stop, and what goes wrong."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import torch
 from lmlab.bundle import build_model, load_bundle
 from lmlab.config import validate
 from lmlab.errors import InputError
+from lmlab.run import Run
 from lmlab.training.checkpoint import FILE_NAME, read_checkpoint, write_checkpoint
 from lmlab.training.learner import summed_nats
-from lmlab.training.optimizers import Float32Muon, build_optimizers, set_learning_rates
+from lmlab.training.optimizers import Float32Muon, build_optimizers, orthogonalized, set_learning_rates
 from lmlab.training.schedule import learning_rate_share
 from lmlab.training.settings import TrainingSettings
+from lmlab.training.speed import Speed
 from tests.corpus import encoded_corpus
 from tests.training.train_tiny import MODEL_SETTINGS, MUON, TRAINING, train_tiny
 
@@ -85,13 +88,27 @@ def test_learning_rates_are_shares_of_each_groups_own() -> None:
     assert [one.param_groups[0]["lr"] for one in optimizers] == pytest.approx([0.005, 0.0005])
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (5, 4), (4, 9), (9, 4)])
+@pytest.mark.parametrize("num_steps", [1, 3, 5])
+def test_both_ways_to_orthogonalize_move_singular_values_alike(shape: tuple[int, int], num_steps: int) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(shape, dtype=torch.float64)
+    left, values, right = torch.linalg.svd(matrix / matrix.norm(), full_matrices=False)
+    for _ in range(num_steps):
+        values = 3.4 * values - 4.8 * values**3 + 2.0 * values**5
+    found = orthogonalized(matrix, (3.4, -4.8, 2.0), num_steps)
+    torch.testing.assert_close(found, left @ values.diag() @ right)
+
+
 def test_the_loss_leaves_out_what_is_not_a_target() -> None:
     model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, context_length=32, path="model").eval()
     inputs, targets = torch.tensor([[3, 1, 2]]), torch.tensor([[1, 2, -100]])
     nats = -model(inputs)[0].log_softmax(-1)
-    summed, num_targets, _ = summed_nats(model, inputs, targets, None)
-    torch.testing.assert_close(summed, nats[0, 0, 1] + nats[0, 1, 2])
-    assert num_targets == 2
+    features, _ = model.read(inputs)
+    torch.testing.assert_close(summed_nats(model, features, targets, all_count=False), nats[0, 0, 1] + nats[0, 1, 2])
+    torch.testing.assert_close(
+        summed_nats(model, features[:, :2], targets[:, :2], all_count=True), nats[0, 0, 1] + nats[0, 1, 2]
+    )
 
 
 def test_training_learns_and_keeps_its_best_weights(corpus: Path, tmp_path: Path) -> None:
@@ -138,14 +155,56 @@ def test_a_loss_that_is_not_finite_names_the_step_and_leaves_no_bundle(
     original = learner.summed_nats
     calls = iter(range(100))
 
-    def sometimes_nan(*arguments: Any) -> tuple:
-        summed, *others = original(*arguments)
-        return (summed * (float("nan") if next(calls) > 9 else 1), *others)
+    def sometimes_nan(*arguments: Any, **how: Any) -> torch.Tensor:
+        return original(*arguments, **how) * (float("nan") if next(calls) > 9 else 1)
 
     monkeypatch.setattr(learner, "summed_nats", sometimes_nan)
     with pytest.raises(InputError, match=r"training step 6: the loss is nan; lower training\.learning_rate"):
         train_tiny(corpus, tmp_path)
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # of torch's own compiler
+def test_a_compiled_training_learns_the_same(corpus: Path, tmp_path: Path) -> None:
+    reports = [
+        train_tiny(corpus, tmp_path / str(compiled), compile=compiled, max_steps=10, learning_rate=1e-3)
+        for compiled in (False, True)
+    ]
+    plain, compiled = (report["validation_nats_per_token"] for report in reports)
+    # Dropout draws other masks in a compiled program.
+    assert compiled == pytest.approx(plain, rel=0.01)
+
+
+def test_compiling_what_torch_would_unroll_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"training\.compile: .*: false"):
+        train_tiny(corpus, tmp_path, model="lstm", compile=True)
+
+
+def test_the_speed_is_told_as_a_share_of_what_the_products_alone_would_reach() -> None:
+    seen: list[dict[str, float]] = []
+
+    class Seeing(Run):
+        def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:  # noqa: ARG002
+            seen.append(dict(metrics))
+
+    speed = Speed(Seeing())
+    speed.peak_tokens_per_second = 1000.0
+    for tokens in (10, 20, 20):
+        speed({"tokens": tokens}, tokens)
+    assert list(seen[0]) == ["tokens"]
+    assert seen[1]["share_of_peak"] == seen[1]["tokens_per_second"] / 1000
+    assert seen[2] == {}
+
+
+def test_operations_are_those_counted_by_hand() -> None:
+    model = build_model(MODEL_SETTINGS["transformer"], vocabulary_size=20, context_length=32, path="model")
+    embedding = model.embedding_parameters()[0].numel()
+    others = model.num_parameters() - embedding
+    shape = MODEL_SETTINGS["transformer"]
+    # Scores and values: two products of width with 5 positions each on average, forward and twice backward, 2 for each.
+    attention = 6 * 100 * shape["layers"] * 2 * shape["width"] * 10 / 2
+    expected = 6 * (100 * others + 30 * embedding) + attention
+    assert model.training_operations(tokens=100, targets=30, length=10) == expected
 
 
 def test_two_trainings_in_one_folder_are_refused(corpus: Path, tmp_path: Path) -> None:

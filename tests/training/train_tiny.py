@@ -46,6 +46,7 @@ ADAMW = {"name": "adamw", "beta1": 0.9, "beta2": 0.98, "weight_decay": 0.1}
 MUON = {
     "name": "muon",
     "momentum": 0.95,
+    "newton_schulz_steps": 5,
     "weight_decay": 0.0,
     "beta1": 0.9,
     "beta2": 0.98,
@@ -67,6 +68,7 @@ TRAINING: dict[str, Any] = {
     "final_learning_rate_share": 0.0,
     "gradient_clip_norm": 1.0,
     "precision": "32-true",
+    "compile": False,
     "log_every_steps": 4,
     "validate_every_steps": 10,
     "validation_tokens": 500,

@@ -2,12 +2,14 @@
 
     source -> batches -> rules for one record -> spool on disk -> rules that compare records -> parquet
 
-Memory stays flat: records pass through in batches, and comparing needs a few bytes for each.
+Memory stays flat: records pass through in batches, and comparing needs a few bytes for each. Batches of a large source
+are cleaned in several processes; what is written does not depend on their number.
 """
 
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +18,10 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from lmlab.config import PartSettings
-from lmlab.data.cleaning.batches import RecordRules, Sizes, batches
+from lmlab.data.cleaning.batches import Sizes, batches, tallies
 from lmlab.data.cleaning.comparing import EXACT, KEPT, LEAKED, NEAR, RULES, Comparison, Place
+from lmlab.data.cleaning.judging import judge
+from lmlab.data.cleaning.pool import in_order, num_cores
 from lmlab.data.cleaning.settings import CleaningSettings
 from lmlab.data.cleaning.tally import RuleTally
 from lmlab.data.records import RecordWriter, Spool, spool_schema
@@ -26,15 +30,20 @@ from lmlab.data.sources import SOURCES
 from lmlab.errors import InputError
 from lmlab.files import whole_folder, write_json, write_seal
 from lmlab.run import Run
+from lmlab.runtime import RuntimeSettings
 
 log = logging.getLogger("lmlab")
 
+# About 80 MB of text: less is cleaned before other processes would have started.
+BATCHES_HERE = 40
+
 
 class CleanSettings(NamedTuple):
-    """The sections that this stage reads."""
+    """The sections that this stage reads; `runtime` is not tracked."""
 
     source: PartSettings
     cleaning: CleaningSettings
+    runtime: RuntimeSettings
 
 
 class CleanInputs(NamedTuple):
@@ -59,7 +68,7 @@ def clean(settings: CleanSettings, inputs: CleanInputs, outputs: CleanOutputs, r
     with whole_folder(outputs.records) as folder:
         with tempfile.TemporaryDirectory(prefix="spool-", dir=folder) as spool_folder:
             cleaning = _Cleaning(source, settings.cleaning, Path(spool_folder))
-            before = cleaning.read()
+            before = cleaning.read(processes=settings.runtime.threads or num_cores())
             after = cleaning.write(folder)
         rows = {split: sizes.records for split, sizes in after.items()}
         write_seal(folder, {"stage": "clean", "source": digest, "fields": list(source.fields), "rows": rows})
@@ -93,25 +102,28 @@ class _Cleaning:
 
     def __init__(self, source: Source, settings: CleaningSettings, folder: Path) -> None:
         self._source = source
-        self._content = [source.fields.index(field) for field in source.content]
-        self._rules = RecordRules(settings, self._content)
+        self._settings = settings
         self._comparison = Comparison(folder / "comparison", settings)
-        self._schema = spool_schema(source.fields)
-        self._spools = {split: Spool(folder / split, self._schema) for split in SPLITS}
-        self.tallies = self._rules.tallies
+        schema = spool_schema(source.fields)
+        self._spools = {split: Spool(folder / split, schema) for split in SPLITS}
+        self.tallies = tallies(settings)
         self.leaked = 0
 
-    def read(self) -> Sizes:
+    def read(self, *, processes: int) -> Sizes:
         """Clean each record by itself and spool it; returns the sizes before cleaning."""
         before = Sizes()
+        content = [self._source.fields.index(field) for field in self._source.content]
+        work = partial(judge, settings=self._settings, fields=self._source.fields, content=content)
+        found = in_order(work, batches(self._source.records()), processes=processes, num_here=BATCHES_HERE)
         with tqdm(desc="clean", unit=" records", disable=None) as bar:
-            for batch in batches(self._source.records()):
-                before = before.plus(self._rules.sizes(batch))
-                kept = self._rules.apply(batch)
-                if kept.ids:
-                    self._spools[batch.split].write(kept.table(self._schema))
-                    self._comparison.add(batch.split, [kept.columns[number] for number in self._content])
-                bar.update(len(batch.ids))
+            for judged in found:
+                before = before.plus(judged.before)
+                for name, tally in judged.tallies.items():
+                    self.tallies[name].add(tally)
+                if judged.table.num_rows:
+                    self._spools[judged.split].write(judged.table)
+                    self._comparison.add(judged.split, judged.marks)
+                bar.update(judged.before.records)
         return before
 
     def write(self, folder: Path) -> dict[str, Sizes]:

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 from lmlab.config import PartSettings
 from lmlab.data.prompts import encode_prompts
 from lmlab.data.source import SPLITS
-from lmlab.data.store import StoreWriter, TokenStore
+from lmlab.data.store import StoreWriter
 from lmlab.data.task import TaskSettings, check_fields, fields_of
 from lmlab.data.tokenizer import Tokenizer, train_tokenizer
+from lmlab.data.tokenizer.bulk.flat import FlatTokens, joined
 from lmlab.errors import InputError
 from lmlab.files import check_seal, whole_folder, write_json, write_seal
 from lmlab.run import Run
@@ -62,7 +63,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self.records = self.tokens = self.bytes = self.characters = self.words = self.unknown_tokens = 0
-        self.cut_prompts = self.longest_prompt = self.longest_example = 0
+        self.cut_prompts = self.longest_prompt = self.longest_example = self.used_vocabulary = 0
 
     def report(self) -> dict[str, float | int]:
         return {
@@ -95,7 +96,7 @@ def encode(settings: EncodeSettings, inputs: EncodeInputs, outputs: EncodeOutput
         for split in SPLITS:
             log.info("encoding %s", split)
             splits[split] = writer.write(inputs.records, tokens_folder, split)
-        used = _used_vocabulary(TokenStore.open(tokens_folder, "train"), tokenizer.vocabulary_size)
+        used = splits["train"].used_vocabulary
         facts = {
             "stage": "encode",
             "source": seal["source"],
@@ -170,6 +171,7 @@ class _SplitWriter:
             self._check_targets(batch)
             self._write_batch(batch, writer, counts)
         writer.close()
+        counts.used_vocabulary = int(writer.is_used.sum())
         return counts
 
     def _check_targets(self, batch: _Batch) -> None:
@@ -185,30 +187,29 @@ class _SplitWriter:
 
     def _write_batch(self, batch: _Batch, writer: StoreWriter, counts: _Counts) -> None:
         tokenizer = self._tokenizer
-        prompts, num_cut = encode_prompts(self._task, batch.records, batch.names, tokenizer)
-        targets = tokenizer.encode(batch.targets)
-        target_bytes = [utf8_length(target) for target in batch.targets]
-        endings = [[] if goes_on else [tokenizer.separator_id] for goes_on in batch.goes_on]
-        rows = [prompt + target + ending for prompt, target, ending in zip(prompts, targets, endings, strict=True)]
-        writer.append(
-            rows,
-            prompt_lengths=[len(prompt) for prompt in prompts],
-            target_bytes=target_bytes,
-            documents=batch.documents,
-        )
+        found = encode_prompts(self._task, batch.records, batch.names, tokenizer)
+        prompts, targets = FlatTokens.of(found.ids), tokenizer.encode_flat(batch.targets)
+        rows = joined([prompts, targets, _endings(batch.goes_on, tokenizer.separator_id)])
+        target_bytes = np.fromiter(map(utf8_length, batch.targets), np.int64, len(batch.targets))
+        writer.append(rows, prompt_lengths=prompts.lengths, target_bytes=target_bytes, documents=batch.documents)
         written = batch.targets
         if self._task.prompt:
-            written = [tokenizer.decode(prompt) for prompt in prompts] + written
-        counts.records += len(targets)
-        counts.cut_prompts += num_cut
-        counts.longest_prompt = max([counts.longest_prompt, *map(len, prompts)])
-        counts.longest_example = max([counts.longest_example, *map(len, rows)])
-        counts.tokens += sum(max(0, len(prompt) - 1) for prompt in prompts) + sum(map(len, targets))
+            written = [tokenizer.decode(prompt) for prompt in found.ids] + written
+        counts.records += len(batch.targets)
+        counts.cut_prompts += found.num_cut
+        counts.longest_prompt = max(counts.longest_prompt, int(prompts.lengths.max()))
+        counts.longest_example = max(counts.longest_example, int(rows.lengths.max()))
+        counts.tokens += int(np.maximum(prompts.lengths - 1, 0).sum() + targets.lengths.sum())
         counts.bytes += sum(map(utf8_length, written))
         counts.characters += sum(map(len, written))
         counts.words += sum(len(text.split()) for text in written)
         if tokenizer.unknown_id is not None:
-            counts.unknown_tokens += sum(ids.count(tokenizer.unknown_id) for ids in prompts + targets)
+            counts.unknown_tokens += sum(int((part.ids == tokenizer.unknown_id).sum()) for part in (prompts, targets))
+
+
+def _endings(goes_on: Sequence[bool], separator_id: int) -> FlatTokens:
+    lengths = 1 - np.asarray(goes_on, np.int64)
+    return FlatTokens(np.full(int(lengths.sum()), separator_id, np.uint32), lengths)
 
 
 def _batches(records: Path, split: str, task: TaskSettings) -> Iterator[_Batch]:
@@ -239,7 +240,8 @@ def _batch(rows: dict[str, list], task: TaskSettings, *, count: int) -> _Batch:
 
 
 def _row_groups(path: Path, columns: list[str]) -> Iterator[dict[str, list]]:
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH_RECORDS, columns=columns):
+    # Buffers that are filled before they are read are held to the end of the file.
+    for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=BATCH_RECORDS, columns=columns):
         yield from _bounded(batch)
 
 
@@ -251,10 +253,3 @@ def _bounded(batch: pa.RecordBatch) -> Iterator[dict[str, list]]:
         yield from _bounded(batch.slice(half))
     else:
         yield batch.to_pydict()
-
-
-def _used_vocabulary(store: TokenStore, vocabulary_size: int) -> int:
-    seen = np.zeros(vocabulary_size, dtype=bool)
-    for start in range(0, len(store.tokens), 1 << 20):
-        seen[store.tokens[start : start + (1 << 20)]] = True
-    return int(seen.sum())

@@ -13,6 +13,8 @@ from lmlab.data.task import Answering
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 
+CUT_AT_ONCE = 256
+
 
 class EncodedPrompts(NamedTuple):
     """The tokens of each prompt with the separator that closes it, and how many prompts were cut."""
@@ -30,30 +32,38 @@ def encode_prompts(
     """
     if not task.prompt:
         return EncodedPrompts([[] for _ in records], 0)
-    encoded = tokenizer.encode([task.prompt_of(record) for record in records])
-    limit, num_cut = task.cutting.max_prompt_tokens, 0
-    if limit is not None:
-        for row, ids in enumerate(encoded):
-            if len(ids) > limit:
-                encoded[row] = _cut_prompt(task, records[row], names[row], tokenizer, limit=limit)
-                num_cut += 1
-    return EncodedPrompts([[*ids, tokenizer.separator_id] for ids in encoded], num_cut)
+    encoded = tokenizer.encode_flat([task.prompt_of(record) for record in records]).rows()
+    limit = task.cutting.max_prompt_tokens
+    too_long = [row for row, ids in enumerate(encoded) if limit is not None and len(ids) > limit]
+    for start in range(0, len(too_long), CUT_AT_ONCE):
+        rows = too_long[start : start + CUT_AT_ONCE]
+        cut = _cut_prompts(task, [records[row] for row in rows], [names[row] for row in rows], tokenizer)
+        for row, ids in zip(rows, cut, strict=True):
+            encoded[row] = ids
+    return EncodedPrompts([[*ids, tokenizer.separator_id] for ids in encoded], len(too_long))
 
 
-def _cut_prompt(
-    task: Answering, record: Mapping[str, str], name: str, tokenizer: Tokenizer, *, limit: int
-) -> list[int]:
-    field = task.cutting.field
+def _cut_prompts(
+    task: Answering, records: Sequence[Mapping[str, str]], names: Sequence[str], tokenizer: Tokenizer
+) -> list[list[int]]:
+    """The tokens of prompts that are too long with their field cut until they are not, all of them round by round."""
+    field, limit = task.cutting.field, task.cutting.max_prompt_tokens
     assert field is not None
-    kept = limit
-    while True:
-        shortened = tokenizer.cut(record[field], max_tokens=kept, side=task.cutting.side)
-        [ids] = tokenizer.encode([task.prompt_of({**record, field: shortened})])
-        if len(ids) <= limit:
-            return ids
-        if kept == 0:
-            raise InputError(
-                f"record {name}: its prompt has {len(ids)} tokens without the field '{field}', more than "
-                f"task.cutting.max_prompt_tokens ({limit}): raise that, or choose another task.cutting.field"
-            )
-        kept = max(0, kept - (len(ids) - limit))
+    assert limit is not None
+    cutters = tokenizer.cutters([record[field] for record in records], side=task.cutting.side)
+    kept = [limit] * len(records)
+    found: list[list[int]] = [[] for _ in records]
+    waiting = list(range(len(records)))
+    while waiting:
+        prompts = [task.prompt_of({**records[row], field: cutters[row](kept[row])}) for row in waiting]
+        for row, ids in zip(waiting, tokenizer.encode_flat(prompts).rows(), strict=True):
+            found[row] = ids
+            if len(ids) > limit and kept[row] == 0:
+                raise InputError(
+                    f"record {names[row]}: its prompt has {len(ids)} tokens without the field '{field}', more than "
+                    f"task.cutting.max_prompt_tokens ({limit}): raise that, or choose another task.cutting.field"
+                )
+        waiting = [row for row in waiting if len(found[row]) > limit]
+        for row in waiting:
+            kept[row] = max(0, kept[row] - (len(found[row]) - limit))
+    return found

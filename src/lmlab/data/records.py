@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 # A shard is mapped into memory as a whole while it is read, and let go after that.
 SHARD_BYTES = 32 << 20
+BATCH_ROWS = 1000
 # Rows of one parquet row group: enough to compress well, few enough to read a group at a time.
 ROW_GROUP_BYTES = 16 << 20
 
@@ -41,42 +42,35 @@ class Spool:
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self._folder = folder
         self._schema = schema
-        self._held: list[pa.Table] = []
-        self._held_bytes = 0
+        self._stream: pa.ipc.RecordBatchStreamWriter | None = None
+        self._shard_bytes = 0
         self._num_shards = 0
         self.num_rows = 0
 
     def write(self, table: pa.Table) -> None:
         """Add rows at the end."""
-        self._held.append(table)
-        self._held_bytes += table.nbytes
+        if self._stream is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._stream = pa.ipc.new_stream(self._path(self._num_shards), self._schema)
+            self._num_shards += 1
+        self._stream.write_table(table, BATCH_ROWS)
+        self._shard_bytes += table.nbytes
         self.num_rows += table.num_rows
-        if self._held_bytes >= SHARD_BYTES:
-            self._write_shard()
+        if self._shard_bytes >= SHARD_BYTES:
+            self._end_shard()
 
     def tables(self) -> Iterator[pa.Table]:
         """Every row in the order of writing, a shard at a time."""
-        from datasets import Dataset
-
-        self._write_shard()
+        self._end_shard()
         for number in range(self._num_shards):
-            yield Dataset.from_file(str(self._path(number))).with_format("arrow")[:]
+            with pa.memory_map(str(self._path(number))) as shard, pa.ipc.open_stream(shard) as stream:
+                yield stream.read_all()
 
-    def _write_shard(self) -> None:
-        from datasets import Features
-        from datasets.arrow_writer import ArrowWriter
-
-        if not self._held:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        features = Features.from_arrow_schema(self._schema)
-        with ArrowWriter(features=features, path=str(self._path(self._num_shards))) as writer:
-            for table in self._held:
-                writer.write_table(table)
-            writer.finalize()
-        self._num_shards += 1
-        self._held = []
-        self._held_bytes = 0
+    def _end_shard(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+        self._shard_bytes = 0
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:05}.arrow"

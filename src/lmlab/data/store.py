@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from lmlab.data.tokenizer.bulk.flat import FlatTokens, Lengths
+
 TOKENS_NAME = "tokens.{split}.npy"
 INDEX_NAME = "index.{split}.safetensors"
 
@@ -65,6 +67,8 @@ class StoreWriter:
     def __init__(self, folder: Path, split: str, *, vocabulary_size: int) -> None:
         self._dtype = np.dtype(np.uint16 if vocabulary_size <= 2**16 else np.uint32)
         self._folder, self._split = folder, split
+        # Counted here: what a map of the file has read would count as this process's memory.
+        self.is_used = np.zeros(vocabulary_size, np.bool_)
         self._stream: IO[bytes] = (folder / TOKENS_NAME.format(split=split)).open("wb")
         self._stream.write(self._header(0))
         self._lengths: list[NDArray[np.int64]] = []
@@ -73,19 +77,14 @@ class StoreWriter:
         self._documents: list[NDArray[np.int64]] = []
 
     def append(
-        self,
-        records: Sequence[Sequence[int]],
-        *,
-        prompt_lengths: Sequence[int],
-        target_bytes: Sequence[int],
-        documents: Sequence[int],
+        self, records: FlatTokens, *, prompt_lengths: Lengths, target_bytes: Lengths, documents: Sequence[int]
     ) -> None:
         """Add records, in order."""
-        flat = [token for record in records for token in record]
-        self._stream.write(np.asarray(flat, dtype=self._dtype).tobytes())
-        self._lengths.append(np.asarray([len(record) for record in records], dtype=np.int64))
-        self._prompt_lengths.append(np.asarray(prompt_lengths, dtype=np.int32))
-        self._target_bytes.append(np.asarray(target_bytes, dtype=np.int64))
+        self.is_used[records.ids] = True
+        self._stream.write(records.ids.astype(self._dtype).tobytes())
+        self._lengths.append(records.lengths)
+        self._prompt_lengths.append(prompt_lengths.astype(np.int32))
+        self._target_bytes.append(target_bytes)
         self._documents.append(np.asarray(documents, dtype=np.int64))
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lmlab.tracking.store import first_line
@@ -25,6 +25,12 @@ class Point(NamedTuple):
     time: int
 
 
+def points_of(metrics: Mapping[str, float], *, step: int) -> list[Point]:
+    """A point of this moment for each metric."""
+    now = time.time_ns() // 1_000_000
+    return [Point(key, float(value), step, now) for key, value in metrics.items()]
+
+
 class CurveWriter:
     """Sends points in batches, in order, each once; after a failure it warns, keeps them and tries again later.
 
@@ -42,16 +48,11 @@ class CurveWriter:
         self._thread = threading.Thread(target=self._work, name="lmlab-curves", daemon=True)
         self._thread.start()
 
-    def add(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Take a point for each metric; returns at once."""
-        now = time.time_ns() // 1_000_000
-        points = [
-            Point(key, float(value), step, now)
-            for key, value in metrics.items()
-            if step > self._last_steps.get(key, -math.inf)
-        ]
+    def add(self, points: Iterable[Point]) -> None:
+        """Take points; returns at once."""
+        new = [point for point in points if point.step > self._last_steps.get(point.key, -math.inf)]
         with self._gathering:
-            self._waiting += points
+            self._waiting += new
 
     def flush(self) -> bool:
         """Send every waiting point now; false if the store did not take them all."""

@@ -1,15 +1,15 @@
 """A run that MLflow shows while it works: found by its fingerprint or created, and left in its true state."""
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock
 
 from lmlab.run import PrunedError, Run
-from lmlab.tracking.curves import CurveWriter, Point
+from lmlab.tracking.curves import CurveWriter, Point, points_of
 from lmlab.tracking.identity import (
     FINGERPRINT_TAG,
     PARENT_TAG,
@@ -46,28 +46,60 @@ class MlflowRun(Run):
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Add a point to each metric's curve at this optimizer step; costs microseconds."""
-        self._writer.add(metrics, step=step)
+        self.add(points_of(metrics, step=step))
+
+    def add(self, points: Iterable[Point]) -> None:
+        """Add these points to their curves."""
+        self._writer.add(points)
 
     def flush(self) -> bool:
         """Send the waiting points now; false if the store did not take them."""
         return self._writer.flush()
 
-    def end(self, state: str, *, error: BaseException | None = None) -> None:
-        """Leave the run FINISHED, FAILED (with the traceback as an artifact) or KILLED."""
+    def end(self, ending: "Ending") -> None:
+        """Leave the run in its true state, a failed one with the traceback as an artifact."""
         with sparing("ending the run"):
             delivered = self._writer.close()
             self._monitor.finish()
             if not delivered:
                 raise TrackingError("its last points were not taken")
-            if state == "FAILED" and error is not None:
-                text = "".join(traceback.format_exception(error))
-                self.store.client.log_text(self.run_id, text, "traceback.txt")
-            if isinstance(error, PrunedError):
-                set_tags(self.store, self.run_id, {"lmlab.pruned": str(error)})
-            self.store.client.set_terminated(self.run_id, state)
+            if ending.traceback is not None:
+                self.store.client.log_text(self.run_id, ending.traceback, "traceback.txt")
+            if ending.pruned is not None:
+                set_tags(self.store, self.run_id, {"lmlab.pruned": ending.pruned})
+            self.store.client.set_terminated(self.run_id, ending.state)
 
     def _send(self, points: Sequence[Point]) -> None:
         send_points(self.store, self.run_id, points)
+
+
+class Ending(NamedTuple):
+    """How a run ended."""
+
+    state: str
+    """FINISHED, FAILED or KILLED."""
+    traceback: str | None
+    """Of the error, if it failed."""
+    pruned: str | None
+    """Why a search ended it, if one did."""
+
+
+FINISHED = Ending("FINISHED", None, None)
+
+
+def ending_after(error: BaseException) -> Ending:
+    """How an error ends a run: KILLED by an interrupt, a signal or a search, else FAILED."""
+    state = state_after(error)
+    text = "".join(traceback.format_exception(error)) if state == "FAILED" else None
+    return Ending(state, text, str(error) if isinstance(error, PrunedError) else None)
+
+
+def open_run(project: Path, identity: RunIdentity) -> MlflowRun | None:
+    """The identity's run, found or created, now RUNNING; none, after one warning, if the store cannot be used."""
+    with sparing("opening the run"):
+        store = open_store(project)
+        return MlflowRun(store, begin_run(store, identity, project, live=True)[0])
+    return None
 
 
 @contextmanager
@@ -77,19 +109,16 @@ def tracked_run(project: Path, identity: RunIdentity) -> Iterator[Run]:
     RUNNING inside the block. After it FINISHED, KILLED (KeyboardInterrupt, SystemExit with 128 plus a signal's
     number, or a search that ended it) or FAILED (any other error).
     """
-    run: MlflowRun | None = None
-    with sparing("opening the run"):
-        store = open_store(project)
-        run = MlflowRun(store, begin_run(store, identity, project, live=True)[0])
+    run = open_run(project, identity)
     if run is None:
         yield Run()
         return
     try:
         yield run
     except BaseException as error:
-        run.end(state_after(error), error=error)
+        run.end(ending_after(error))
         raise
-    run.end("FINISHED")
+    run.end(FINISHED)
 
 
 def state_after(error: BaseException) -> str:

@@ -4,14 +4,16 @@ import logging
 import time
 from pathlib import Path
 
-import pytorch_lightning as pl
+import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
 from lmlab.files import whole_file
 from lmlab.training.checkpoint import read_checkpoint, write_checkpoint
 from lmlab.training.learner import Learner
+from lmlab.training.lightning import pl
 from lmlab.training.settings import TrainingSettings
+from lmlab.training.speed import Speed, peak_operations_per_second
 
 log = logging.getLogger("lmlab")
 
@@ -61,6 +63,7 @@ class Resume(pl.Callback):
         if time.monotonic() - self._written_at < self._every_seconds:
             return
         learner = self._learner
+        learner.see_losses()
         content = {
             "model": learner.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in learner.configure_optimizers()],
@@ -135,3 +138,20 @@ class Bar(pl.Callback):
         """Leave the line as it is."""
         if self._bar is not None:
             self._bar.close()
+
+
+class ShareOfPeak(pl.Callback):
+    """Measures the machine, once it is known which device trains, and tells what the speed is measured against."""
+
+    def __init__(self, speed: Speed, learner: Learner, settings: TrainingSettings, *, target_share: float) -> None:
+        self._speed, self._learner, self._settings, self._target_share = speed, learner, settings, target_share
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Before the first step."""
+        tokens = self._settings.tokens_per_step
+        operations = self._learner.model.training_operations(
+            tokens=tokens, targets=round(tokens * self._target_share), length=self._settings.sequence_length
+        )
+        precision = torch.bfloat16 if self._settings.precision == "bf16-mixed" else torch.float32
+        peak = peak_operations_per_second(pl_module.device, precision)
+        self._speed.peak_tokens_per_second = peak * tokens / operations

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,12 +16,15 @@ from lmlab.errors import InputError
 from lmlab.models.architectures.language_model import LanguageModel, State, detach, select_rows
 from lmlab.runtime import RuntimeSettings
 from lmlab.text import digest_of
+from lmlab.training.lightning import pl
 from lmlab.training.optimizers import build_optimizers, set_learning_rates
 from lmlab.training.progress import Progress
 from lmlab.training.schedule import learning_rate_share
 from lmlab.training.settings import TrainingSettings
 
 Watcher = Callable[[dict[str, float], int], None]
+Reading = Callable[[Tensor, State | None], tuple[Tensor, State]]
+"""What `LanguageModel.read` does."""
 
 
 class Rows(NamedTuple):
@@ -30,6 +32,8 @@ class Rows(NamedTuple):
 
     inputs: Tensor
     targets: Tensor
+    num_targets: int
+    """How many of them count; a number, so that a GPU need not be asked."""
     goes_on: bool
 
 
@@ -46,7 +50,8 @@ class PlannedBatches(Dataset):
 
 def as_rows(batch: Batch) -> Rows:
     """The batch's arrays as tensors that share their memory."""
-    return Rows(torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets), batch.goes_on)
+    num_targets = int((batch.targets != IGNORED).sum())
+    return Rows(torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets), num_targets, batch.goes_on)
 
 
 class Learner(pl.LightningModule):
@@ -73,10 +78,12 @@ class Learner(pl.LightningModule):
         self.progress = Progress()
         self.carried: State | None = None
         self.last_nats = math.nan
+        self._unseen: list[Tensor] = []
         self._settings, self._runtime = settings, runtime
         self.plan, self._validation = plan, validation
         self._seed, self._watch = seed, watch
         self._optimizers = build_optimizers(model, settings)
+        self._read: Reading = torch.compile(model.read) if settings.compile else model.read
         self._validation_state: State | None = None
         self._validation_nats = 0.0
         self._validation_tokens = 0
@@ -94,6 +101,7 @@ class Learner(pl.LightningModule):
             sampler=range(self.progress.step, end),
             batch_size=None,
             num_workers=self._runtime.workers,
+            pin_memory=self.device.type == "cuda",
         )
 
     def val_dataloader(self) -> DataLoader:
@@ -110,61 +118,77 @@ class Learner(pl.LightningModule):
         torch.manual_seed(int(digest_of([self._seed, "step", step])[:15], 16))
         share = learning_rate_share(step, self._settings)
         set_learning_rates(self._optimizers, share)
-        nats = self._backward(rows)
-        if not math.isfinite(nats):
-            raise InputError(
-                f"training step {step + 1}: the loss is {nats}; lower training.learning_rate "
-                f"(now {self._settings.learning_rate:g}) or training.gradient_clip_norm, or raise training.warmup_steps"
-            )
+        self._unseen.append(self._backward(rows))
         if self._settings.gradient_clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_clip_norm)
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self._after_step(nats, learning_rate=self._settings.learning_rate * share)
+        self.progress.step += 1
+        done = self.progress.step
+        is_logged = done % self._settings.log_every_steps == 0 or done == self._settings.num_steps
+        if is_logged or self.device.type == "cpu":
+            self.see_losses()
+        if is_logged:
+            self._log(learning_rate=self._settings.learning_rate * share)
 
-    def _backward(self, rows: Rows) -> float:
+    def _backward(self, rows: Rows) -> Float[Tensor, ""]:
         """Add up the gradients of all parts; the mean loss in nats a token."""
         size = -(-len(rows.inputs) // self._settings.accumulate)
-        num_targets = (rows.targets != IGNORED).sum()
-        nats, states = 0.0, []
+        all_count = rows.num_targets == rows.targets.numel()
+        nats, states = torch.zeros((), dtype=torch.float64, device=rows.inputs.device), []
         for begin in range(0, len(rows.inputs), size):
             chosen = slice(begin, begin + size)
             before = select_rows(self.carried, chosen) if rows.goes_on and self.carried is not None else None
-            summed, _, after = summed_nats(self.model, rows.inputs[chosen], rows.targets[chosen], before)
-            loss = summed / num_targets
+            features, after = self._read(rows.inputs[chosen], before)
+            loss = summed_nats(self.model, features, rows.targets[chosen], all_count=all_count) / rows.num_targets
             self.manual_backward(loss)
-            nats += loss.item()
+            nats += loss.detach()
             if self.plan.carries_state:
                 states.append(detach(after))
         if states:
             self.carried = tuple(torch.cat(tensors) for tensors in zip(*states, strict=True))
         return nats
 
-    def _after_step(self, nats: float, *, learning_rate: float) -> None:
+    def see_losses(self) -> None:
+        """Take in the losses since the last call; a GPU works ahead between two calls.
+
+        Raises: InputError if one is not finite.
+        """
         progress = self.progress
-        progress.step += 1
-        progress.nats_since_log += nats
-        progress.steps_since_log += 1
-        self.last_nats = nats
-        if progress.step % self._settings.log_every_steps == 0 or progress.step == self._settings.num_steps:
-            mean = progress.nats_since_log / progress.steps_since_log
-            tokens = self.plan.tokens_before(progress.step)
-            values = {"tokens": tokens, "learning_rate": learning_rate, "train_nats_per_token": mean}
-            progress.record(values)
-            progress.nats_since_log, progress.steps_since_log = 0.0, 0
-            self._watch(values, progress.step)
+        losses = torch.stack(self._unseen).tolist() if self._unseen else []
+        self._unseen.clear()
+        for step, nats in enumerate(losses, start=progress.step - len(losses) + 1):
+            if not math.isfinite(nats):
+                raise InputError(
+                    f"training step {step}: the loss is {nats}; lower training.learning_rate (now "
+                    f"{self._settings.learning_rate:g}) or training.gradient_clip_norm, or raise training.warmup_steps"
+                )
+            progress.nats_since_log += nats
+            progress.steps_since_log += 1
+            self.last_nats = nats
+
+    def _log(self, *, learning_rate: float) -> None:
+        progress = self.progress
+        mean = progress.nats_since_log / progress.steps_since_log
+        tokens = self.plan.tokens_before(progress.step)
+        values = {"tokens": tokens, "learning_rate": learning_rate, "train_nats_per_token": mean}
+        progress.record(values)
+        progress.nats_since_log, progress.steps_since_log = 0.0, 0
+        self._watch(values, progress.step)
 
     def on_validation_epoch_start(self) -> None:
         """Begin to sum."""
+        self.see_losses()
         self._validation_nats, self._validation_tokens, self._validation_state = 0.0, 0, None
 
     def validation_step(self, rows: Rows, _batch_index: int) -> None:
         """Add the chunk's nats and tokens."""
         state = self._validation_state if rows.goes_on and self.plan.carries_state else None
-        summed, num_targets, self._validation_state = summed_nats(self.model, rows.inputs, rows.targets, state)
-        self._validation_nats += summed.item()
-        self._validation_tokens += num_targets
+        features, self._validation_state = self.model.read(rows.inputs, state)
+        all_count = rows.num_targets == rows.targets.numel()
+        self._validation_nats += summed_nats(self.model, features, rows.targets, all_count=all_count).item()
+        self._validation_tokens += rows.num_targets
 
     def on_validation_epoch_end(self) -> None:
         """Divide once, and note whether this is the best so far."""
@@ -187,11 +211,16 @@ class Learner(pl.LightningModule):
 
 
 def summed_nats(
-    model: LanguageModel, inputs: Int[Tensor, "batch time"], targets: Int[Tensor, "batch time"], before: State | None
-) -> tuple[Float[Tensor, ""], int, State]:
-    """Summed loss of the targets that count, how many count, and the state after reading."""
-    features, after = model.read(inputs, before)
-    counts = targets != IGNORED
-    # Prompts and padding get no logits, which cost a small model as much as all its layers.
-    logits = model.logits(features[counts])  # (targets, vocabulary)
-    return functional.cross_entropy(logits.float(), targets[counts], reduction="sum"), len(logits), after
+    model: LanguageModel,
+    features: Float[Tensor, "batch time features"],
+    targets: Int[Tensor, "batch time"],
+    *,
+    all_count: bool,
+) -> Float[Tensor, ""]:
+    """Summed loss of the targets that count."""
+    features, targets = features.flatten(0, 1), targets.flatten()
+    if not all_count:
+        # Prompts and padding get no logits, which cost a small model as much as all its layers.
+        counts = targets != IGNORED
+        features, targets = features[counts], targets[counts]
+    return functional.cross_entropy(model.logits(features).float(), targets, reduction="sum")

@@ -26,6 +26,8 @@ class MuonSettings(Settings):
     momentum: Momentum
     weight_decay: float = Field(ge=0)
     """Of the matrices."""
+    newton_schulz_steps: PositiveInt
+    """How near to orthogonal each step is made; 5 is usual."""
     beta1: Momentum
     beta2: Momentum
     adamw_learning_rate_ratio: PositiveFloat
@@ -62,6 +64,8 @@ class TrainingSettings(Settings):
     """What the learning rate falls to, as a share of itself."""
     gradient_clip_norm: PositiveFloat | None
     precision: Literal["32-true", "bf16-mixed"]
+    compile: bool
+    """Whether torch.compile makes one program of the model first: it takes a minute, and a C++ compiler on a CPU."""
     log_every_steps: PositiveInt
     validate_every_steps: PositiveInt
     validation_tokens: PositiveInt

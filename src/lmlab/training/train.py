@@ -3,11 +3,9 @@
 import logging
 import math
 import shutil
-import time
 from pathlib import Path
 from typing import NamedTuple
 
-import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file
@@ -21,13 +19,15 @@ from lmlab.data.task import LearnedTask
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import check_seal, whole_folder, write_json
-from lmlab.memory import forget_peak_memory, peak_memory_megabytes
+from lmlab.memory import forget_peak_memory, keep_freed_memory, peak_memory_megabytes
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
-from lmlab.training.callbacks import BEST_NAME, Bar, KeepBest, Resume
+from lmlab.training.callbacks import BEST_NAME, Bar, KeepBest, Resume, ShareOfPeak
 from lmlab.training.learner import Learner
+from lmlab.training.lightning import pl
 from lmlab.training.progress import write_history
 from lmlab.training.settings import TrainingSettings
+from lmlab.training.speed import Speed
 from lmlab.training.start import check_origin, load_start
 
 log = logging.getLogger("lmlab")
@@ -67,6 +67,8 @@ class _Data(NamedTuple):
     validation: Validation
     task: LearnedTask
     context_length: int
+    target_share: float
+    """Of the training tokens."""
 
 
 def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, run: Run) -> dict:
@@ -75,9 +77,12 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
     outputs.checkpoints.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(outputs.checkpoints.with_suffix(".lock"), timeout=0):
-            learner, started_from = _learner(settings, data, run)
+            speed = Speed(run)
+            learner, started_from = _learner(settings, data, speed)
+            share = ShareOfPeak(speed, learner, settings.training, target_share=data.target_share)
             forget_peak_memory()
-            seconds = _fit(learner, settings, outputs.checkpoints)
+            keep_freed_memory()
+            seconds = _fit(learner, settings, outputs.checkpoints, share)
             costs = {"seconds/train": seconds, "memory/train_megabytes": peak_memory_megabytes()}
             run.log_metrics(costs, step=learner.progress.step)
             report = _write(learner, settings, outputs, data, started_from)
@@ -97,9 +102,9 @@ def _open_data(settings: TrainSettings, inputs: TrainInputs) -> _Data:
         store, validation_store, training, separator_id=tokenizer.separator_id, seed=settings.seed
     )
     context_length = facts["context_length"] or training.sequence_length
-    return _Data(
-        tokenizer, facts["source"], plan, validation, LearnedTask.model_validate(facts["task"]), context_length
-    )
+    task = LearnedTask.model_validate(facts["task"])
+    target_share = 1 - float(store.prompt_lengths.sum(dtype="int64")) / len(store.tokens)
+    return _Data(tokenizer, facts["source"], plan, validation, task, context_length, target_share)
 
 
 def _batches_of_text(
@@ -119,7 +124,7 @@ def _batches_of_examples(
     return plan, validation_examples(validation_store, max_tokens=limit, batch_tokens=size, separator_id=separator_id)
 
 
-def _learner(settings: TrainSettings, data: _Data, run: Run) -> tuple[Learner, str | None]:
+def _learner(settings: TrainSettings, data: _Data, speed: Speed) -> tuple[Learner, str | None]:
     """The learner at its start, and the digest of the weights that it starts from, if not from fresh ones."""
     if settings.runtime.threads is not None:
         torch.set_num_threads(settings.runtime.threads)
@@ -132,6 +137,8 @@ def _learner(settings: TrainSettings, data: _Data, run: Run) -> tuple[Learner, s
     )
     if model.context_length is not None and data.plan.carries_state:
         raise InputError("training.carry_state: this model reads a bounded context and cannot carry its state: false")
+    if settings.training.compile and not model.compiles:
+        raise InputError("training.compile: torch.compile would unroll this model's layers over the time: false")
     if model.needs_prompts and not data.task.prompt:
         raise InputError(
             f"task.name: {data.task.name} has no prompt, and this model answers prompts: choose a task with one, "
@@ -147,33 +154,12 @@ def _learner(settings: TrainSettings, data: _Data, run: Run) -> tuple[Learner, s
         validation=data.validation,
         runtime=settings.runtime,
         seed=settings.seed,
-        watch=_Watch(run),
+        watch=speed,
     )
     return learner, started_from
 
 
-class _Watch:
-    """Hands each point of the curves to the run, with the speed since the point before."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._seen: tuple[float, float] | None = None
-
-    def __call__(self, values: dict[str, float], step: int) -> None:
-        now = time.monotonic()
-        if self._seen is None:
-            shown = values
-        elif values["tokens"] == self._seen[1]:
-            # A validation at a step that was logged already: a second point there would bend the axis of tokens.
-            shown = {name: value for name, value in values.items() if name != "tokens"}
-        else:
-            speed = (values["tokens"] - self._seen[1]) / (now - self._seen[0])
-            shown = {**values, "tokens_per_second": speed}
-        self._seen = (now, values["tokens"])
-        self._run.log_metrics(shown, step=step)
-
-
-def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> float:
+def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path, share: ShareOfPeak) -> float:
     """Train to the end; the wall time of it in seconds."""
     training, runtime = settings.training, settings.runtime
     resume = Resume(learner, checkpoints, training, every_seconds=runtime.checkpoint_every_seconds)
@@ -199,7 +185,7 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path) -> float:
         enable_model_summary=False,
         default_root_dir=checkpoints,
         # Order matters: the best weights are on disk before a checkpoint says so.
-        callbacks=[KeepBest(learner, checkpoints, training), resume, Bar(learner, training)],
+        callbacks=[KeepBest(learner, checkpoints, training), resume, Bar(learner, training), share],
     )
     if training.num_steps:
         trainer.fit(learner)

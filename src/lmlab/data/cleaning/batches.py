@@ -97,6 +97,11 @@ def _by_split(records: list[Record], next_document: int, last_document: int, pie
             yield whole.where(is_of_split)._replace(split=split)
 
 
+def tallies(settings: CleaningSettings) -> dict[str, RuleTally]:
+    """A tally without counts for each rule that is enabled, in their order."""
+    return {name: RuleTally(name) for name in type(settings).model_fields if getattr(settings, name).enabled}
+
+
 class RecordRules:
     """The rewriting and dropping rules with their tallies."""
 
@@ -105,9 +110,7 @@ class RecordRules:
         self._settings = settings
         self._content = content
         self._rewritings = rewritings(settings)
-        self.tallies = {
-            name: RuleTally(name) for name in type(settings).model_fields if getattr(settings, name).enabled
-        }
+        self.tallies = tallies(settings)
 
     def apply(self, batch: Batch) -> Batch:
         """The rows that are left, as the rules leave them."""

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lmlab.data.cleaning.exact import Repeats, content_keys, repeats
-from lmlab.data.cleaning.near import Signatures
+from lmlab.data.cleaning.exact import Keys, Repeats, content_keys, repeats
+from lmlab.data.cleaning.near import Signatures, Signed, sign
 from lmlab.data.cleaning.settings import CleaningSettings
 from lmlab.data.cleaning.tally import NUM_EXAMPLES
 
@@ -31,6 +31,25 @@ class Place(NamedTuple):
     row: int
 
 
+class Marks(NamedTuple):
+    """What rows are compared by, where a rule compares them so; a pure function of their content."""
+
+    num_rows: int
+    keys: Keys | None
+    signed: Signed | None
+
+
+def marks_of(columns: Sequence[Sequence[str]], settings: CleaningSettings) -> Marks:
+    """The marks of rows given as the columns of their content."""
+    has_keys = settings.exact_duplicates.enabled or settings.leakage.enabled
+    num_rows = len(columns[0])
+    return Marks(
+        num_rows,
+        content_keys(columns) if has_keys else None,
+        sign(columns, settings.near_duplicates) if settings.near_duplicates.enabled and num_rows else None,
+    )
+
+
 class Comparison:
     """Takes every row once, then says which of them go; its files lie in a folder that the caller deletes."""
 
@@ -40,20 +59,20 @@ class Comparison:
         self._keys = {split: folder / f"{split}.keys" for split in RANKED_SPLITS}
         self._counts = dict.fromkeys(RANKED_SPLITS, 0)
         self._signatures = Signatures(folder / "signatures", settings.near_duplicates)
-        self._signed: list[tuple[str, NDArray[np.int64]]] = []
+        self._signed: list[tuple[str, NDArray[np.uint32]]] = []
         self._fates = np.zeros(0, np.uint8)
         self._examples: dict[int, dict[int, int]] = {EXACT: {}, NEAR: {}, LEAKED: {}}
 
-    def add(self, split: str, columns: Sequence[Sequence[str]]) -> None:
-        """Add rows at the end of a split, as the columns of their content."""
-        settings = self._settings
-        if settings.exact_duplicates.enabled or settings.leakage.enabled:
+    def add(self, split: str, marks: Marks) -> None:
+        """Add rows at the end of a split."""
+        if marks.keys is not None:
             with self._keys[split].open("ab") as stream:
-                stream.write(content_keys(columns).tobytes())
-        if settings.near_duplicates.enabled:
-            is_signed = self._signatures.add(columns)
-            self._signed.append((split, self._counts[split] + np.flatnonzero(is_signed)))
-        self._counts[split] += len(columns[0])
+                stream.write(marks.keys.tobytes())
+        if marks.signed is not None:
+            self._signatures.add(marks.signed)
+            rows = self._counts[split] + np.flatnonzero(marks.signed.is_long)
+            self._signed.append((split, rows.astype(np.uint32)))
+        self._counts[split] += marks.num_rows
 
     def decide(self) -> None:
         """Compare all rows; nothing can be added after that."""
@@ -85,8 +104,10 @@ class Comparison:
 
     def _compare_signatures(self) -> None:
         starts = self._starts()
-        ranks = [np.zeros(0, np.int64), *(rows + starts[split] for split, rows in self._signed)]
+        # 32 bits hold the number of any row that the files of a disk hold: memory grows with it.
+        ranks = [np.zeros(0, np.uint32), *(rows + np.uint32(starts[split]) for split, rows in self._signed)]
         rows = np.concatenate(ranks)
+        self._signed, ranks = [], []
         for span in self._spans():
             is_active = np.zeros(len(self._fates), np.bool_)
             is_active[span] = self._fates[span] == KEPT

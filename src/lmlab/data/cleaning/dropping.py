@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lmlab.data.cleaning.parts import parts
 from lmlab.data.cleaning.settings import LengthSettings, LineNoiseSettings
 
 Booleans = NDArray[np.bool_]
@@ -46,13 +47,18 @@ def letter_shares(texts: Sequence[str], *, maximum_word_characters: int) -> NDAr
 
     Letters in longer runs of ASCII without a space than a word can have do not count.
     """
+    return np.concatenate([_letter_shares(part, maximum_word_characters) for part in parts(texts)])
+
+
+def _letter_shares(texts: Sequence[str], maximum_word_characters: int) -> NDArray[np.float64]:
     if not texts:
         return np.zeros(0)
     joined = "\n".join(texts) + "\n"
     ends = np.cumsum(np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts)))
     codes = _codes(joined)
-    is_letter = _letters()[codes]
-    is_space = _spaces()[codes]
+    num_codes = 128 if codes.dtype == np.uint8 else sys.maxunicode + 1
+    is_letter = _letters(num_codes)[codes]
+    is_space = _spaces(num_codes)[codes]
     _unmark_long_words(is_letter, (codes >= 128) | is_space, maximum_word_characters)
     letters = _sums(is_letter, ends)
     visible = np.diff(ends, prepend=0) - _sums(is_space, ends)
@@ -78,12 +84,12 @@ def _sums(flags: Booleans, ends: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @functools.cache
-def _letters() -> Booleans:
+def _letters(num_codes: int) -> Booleans:
     # Vowel signs of Indic and other scripts are marks, not letters, to Unicode.
-    flags = ((chr(code).isalpha() or unicodedata.category(chr(code))[0] == "M") for code in range(sys.maxunicode + 1))
-    return np.fromiter(flags, np.bool_, sys.maxunicode + 1)
+    flags = ((chr(code).isalpha() or unicodedata.category(chr(code))[0] == "M") for code in range(num_codes))
+    return np.fromiter(flags, np.bool_, num_codes)
 
 
 @functools.cache
-def _spaces() -> Booleans:
-    return np.fromiter((chr(code).isspace() for code in range(sys.maxunicode + 1)), np.bool_, sys.maxunicode + 1)
+def _spaces(num_codes: int) -> Booleans:
+    return np.fromiter((chr(code).isspace() for code in range(num_codes)), np.bool_, num_codes)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
-Rows = NDArray[np.int64]
+Rows = NDArray[np.integer]
 
 # Sorting one part after another needs a sixteenth of the memory of sorting all.
 PART_BITS = 4

@@ -10,12 +10,13 @@ Massive Datasets, section 3.4.
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue] (compiled, without type stubs)
 
-from lmlab.data.cleaning.exact import Repeats, Rows, repeats_in_order
+from lmlab.data.cleaning.exact import PART_BITS, Repeats, Rows, repeats_in_order
 from lmlab.data.cleaning.settings import NearDuplicatesSettings
 from lmlab.data.cleaning.shingles import Hashes, shingles
 
@@ -24,6 +25,22 @@ Booleans = NDArray[np.bool_]
 PAIRS_AT_ONCE = 1 << 17
 ROWS_AT_ONCE = 1 << 18
 MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Signed(NamedTuple):
+    """Which rows are long enough to be compared, and for each of those its signature and what must agree besides."""
+
+    is_long: Booleans
+    signatures: NDArray[np.uint32]
+    must_agree: Hashes
+
+
+def sign(columns: Sequence[Sequence[str]], settings: NearDuplicatesSettings) -> Signed:
+    """The signatures of these rows."""
+    (hashes, offsets), must_agree, is_long = _shingles_of_rows(columns, settings)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, settings.num_permutations, settings.seed)
+    numbers = itertools.chain.from_iterable(matrix.to_rows())
+    return Signed(is_long, np.fromiter(numbers, np.uint32), must_agree[is_long])
 
 
 class Signatures:
@@ -42,20 +59,12 @@ class Signatures:
         for stream in self._streams:
             stream.close()
 
-    def add(self, columns: Sequence[Sequence[str]]) -> Booleans:
-        """Store the signatures of these rows; says for each row whether it is long enough to have one."""
-        settings = self._settings
-        per_row, must_agree, is_long = _shingles_of_rows(columns, settings)
-        hashes, offsets = per_row
-        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-            hashes, offsets, settings.num_permutations, settings.seed
-        )
-        numbers = itertools.chain.from_iterable(matrix.to_rows())
-        signatures = np.fromiter(numbers, np.uint32).reshape(-1, settings.num_bands, self._width)
+    def add(self, signed: Signed) -> None:
+        """Store the signatures of further rows."""
+        signatures = signed.signatures.reshape(-1, self._settings.num_bands, self._width)
         for band, stream in enumerate(self._streams[:-1]):
             stream.write(signatures[:, band].tobytes())
-        self._streams[-1].write(must_agree[is_long].tobytes())
-        return is_long
+        self._streams[-1].write(signed.must_agree.tobytes())
 
     def repeats(self, rows: Rows, is_active: Booleans) -> Iterator[Repeats]:
         """For each band the rows like an earlier one, and that one.
@@ -63,21 +72,26 @@ class Signatures:
         `rows` says which row each signature is of; earlier means a smaller row. Rows whose entry in `is_active`
         is or becomes False take no part from then on.
         """
-        order = np.argsort(rows, kind="stable")
+        order: Rows = np.argsort(rows, kind="stable").astype(rows.dtype)
         for band in range(self._settings.num_bands):
-            active = order[is_active[rows[order]]]
-            keys = self._keys(band)[active]
-            by_key = np.argsort(keys, kind="stable")
-            members, keys = active[by_key], keys[by_key]
-            yield self._verified(_pairs(members, keys), rows)
+            keys = self._keys(band)
+            found = [self._in_part(keys, part, order, rows, is_active) for part in range(1 << PART_BITS)]
+            yield Repeats(*map(np.concatenate, zip(*found, strict=True)))
+
+    def _in_part(self, keys: Hashes, part: int, order: Rows, rows: Rows, is_active: Booleans) -> Repeats:
+        is_member = keys >> np.uint64(64 - PART_BITS) == part
+        members = order[is_member[order]]
+        members = members[is_active[rows[members]]]
+        by_key = np.argsort(keys[members], kind="stable")
+        members = members[by_key]
+        return self._verified(_pairs(members, keys[members]), rows)
 
     def _keys(self, band: int) -> Hashes:
-        must_agree = np.fromfile(self._agreements, np.uint64)
-        keys = np.empty(len(must_agree), np.uint64)
+        keys = np.fromfile(self._agreements, np.uint64)
         row_numbers, row_bytes = self._width * ROWS_AT_ONCE, self._width * np.dtype(np.uint32).itemsize
         for start in range(0, len(keys), ROWS_AT_ONCE):
             read = np.fromfile(self._bands[band], np.uint32, count=row_numbers, offset=start * row_bytes)
-            key = must_agree[start : start + ROWS_AT_ONCE]
+            key = keys[start : start + ROWS_AT_ONCE]
             for column in read.reshape(-1, self._width).T:
                 key = (key ^ (key >> np.uint64(29))) * MIX + column
             keys[start : start + ROWS_AT_ONCE] = key

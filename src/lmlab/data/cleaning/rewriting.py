@@ -4,10 +4,11 @@ import functools
 import re
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import ftfy
+from ftfy.badness import is_bad
 
 from lmlab.data.cleaning.markup import may_hold_markup, without_markup
 from lmlab.data.cleaning.settings import CleaningSettings
@@ -67,11 +68,30 @@ REPAIR = ftfy.TextFixerConfig(
     normalization=None,
     explain=False,
 )
+C1_CONTROLS = re.compile(r"[\x80-\x9f]")
 
 
 def repair_encoding(text: str) -> str:
     """The text as it was before someone decoded its bytes with the wrong encoding; Source: ftfy."""
-    return text if text.isascii() else ftfy.fix_text(text, REPAIR)
+    if text.isascii():
+        return text
+    return "".join(ftfy.fix_text(line, REPAIR) if _may_be_repaired(line) else line for line in _lines(text))
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines with their ends, which ftfy repairs one by one."""
+    *lines, last = text.split("\n")
+    yield from (line + "\n" for line in lines)
+    yield last
+
+
+def _may_be_repaired(line: str) -> bool:
+    """False only where ftfy with REPAIR changes nothing, which its own way takes much longer to find out."""
+    if line.isascii():
+        return False
+    # A longer line is cut, and what stands at a beginning counts.
+    is_cut = len(line) > REPAIR.max_decode_length
+    return is_cut or is_bad(line) or C1_CONTROLS.search(line) is not None
 
 
 # Unicode Standard Annex 15, Stream-Safe Text Format: no language needs more marks on one letter. Without

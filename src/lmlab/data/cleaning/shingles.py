@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lmlab.data.cleaning.parts import parts
+
 Hashes = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
@@ -18,6 +20,7 @@ Counts = NDArray[np.int64]
 BASE = 0x9E3779B97F4A7C15
 WORD_BASE = 0xD1342543DE82EF95
 FIRST_OF_SPACELESS_SCRIPTS = 0xE3
+CACHED_POWERS = 1 << 18
 
 
 class Shingles(NamedTuple):
@@ -32,6 +35,11 @@ class Shingles(NamedTuple):
 
 def shingles(texts: Sequence[str], *, shingle_words: int) -> Shingles:
     """The shingles of these texts; a text with fewer words has none."""
+    found = [_shingles(part, shingle_words=shingle_words) for part in parts(texts)]
+    return Shingles(*map(np.concatenate, zip(*found, strict=True)))
+
+
+def _shingles(texts: Sequence[str], *, shingle_words: int) -> Shingles:
     data = np.frombuffer("\n".join([*texts, ""]).encode(), np.uint8)
     sizes = np.fromiter((_bytes_of(text) + 1 for text in texts), np.int64, len(texts))
     text_ends = np.cumsum(sizes)
@@ -75,6 +83,15 @@ def _words(folded: NDArray[np.uint8]) -> tuple[Counts, Counts]:
 
 
 def _powers(base: int, count: int) -> Hashes:
+    return _first_powers(base)[:count] if count <= CACHED_POWERS else _computed_powers(base, count)
+
+
+@functools.cache
+def _first_powers(base: int) -> Hashes:
+    return _computed_powers(base, CACHED_POWERS)
+
+
+def _computed_powers(base: int, count: int) -> Hashes:
     powers = np.full(count, base, np.uint64)
     powers[:1] = 1
     return np.multiply.accumulate(powers)

@@ -36,6 +36,12 @@ class RuleTally:
         if len(self.examples) < NUM_EXAMPLES:
             self.examples.append(Example(record_id, _cut(text, 0), "", why))
 
+    def add(self, later: "RuleTally") -> None:
+        """Add what the rule did to later records."""
+        self.changed += later.changed
+        self.dropped += later.dropped
+        self.examples = [*self.examples, *later.examples][:NUM_EXAMPLES]
+
     def report(self) -> dict[str, object]:
         """The tally as JSON values."""
         return {

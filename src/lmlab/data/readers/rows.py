@@ -92,7 +92,8 @@ def _parquet_rows(path: Path, columns: Sequence[Column], encoding: Encoding) -> 
     del encoding
     number = 0
     try:
-        with pq.ParquetFile(path) as file:
+        # Buffers that are filled before they are read are held to the end of the file.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             wanted = top_columns(columns, file.schema_arrow.names, place=str(path))
             # Naming a nested column reads all that it holds; the other columns stay on disk.
             for batch in file.iter_batches(PARQUET_BATCH_ROWS, columns=wanted):

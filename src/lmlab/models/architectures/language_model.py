@@ -68,6 +68,9 @@ class LanguageModel(nn.Module):
     origin: Path | None = None
     """The folder that holds the weights it was built with, and the tokenizer they belong to; None for fresh weights."""
 
+    compiles = False
+    """Whether torch.compile can make one program of `read`."""
+
     needs_prompts = False
     """Whether it answers prompts, and cannot go on with plain text."""
 
@@ -133,6 +136,16 @@ class LanguageModel(nn.Module):
     def num_parameters(self) -> int:
         """Number of trained numbers; a tied matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def training_operations(self, *, tokens: int, targets: int, length: int) -> float:
+        """Floating-point operations that training on rows of this length needs, forward and backward.
+
+        Every weight multiplies each token twice forward and four times backward (Kaplan et al. 2020, section 2.1), the
+        vocabulary's matrix only the tokens that are targets. Attention's own products are left out here.
+        """
+        del length
+        of_vocabulary = sum(weight.numel() for weight in self.embedding_parameters())
+        return 6.0 * (tokens * (self.num_parameters() - of_vocabulary) + targets * of_vocabulary)
 
     def embedding_parameters(self) -> list[Tensor]:
         """The vocabulary's matrices, which optimizers for hidden matrices leave out."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmlab.models.architectures.language_model import LanguageModel, State
+from lmlab.models.architectures.recurrence import pays, read_layers
 from lmlab.models.architectures.settings import RecurrentSettings
 
 
@@ -76,8 +77,7 @@ class RecurrentLanguageModel(LanguageModel):
         self, tokens: Int[Tensor, "batch time"], state: State | None = None
     ) -> tuple[Float[Tensor, "batch time features"], State]:
         """The outputs brought to the embedding's width, and the state after the last token."""
-        embedded = self.dropout(self.embedding(tokens))  # (batch, time, embedding)
-        outputs, cell_state, past = self._run_cell(embedded, state)
+        outputs, cell_state, past = self._run_cell(tokens, state)
         if self.past_attention is not None:
             outputs, past = self.past_attention(outputs, past)
         return self.to_embedding(self.dropout(outputs)), (*cell_state, *past)
@@ -90,21 +90,25 @@ class RecurrentLanguageModel(LanguageModel):
         """One layer with one head, or none."""
         if self.past_attention is None:
             return []
-        outputs, _, _ = self._run_cell(self.dropout(self.embedding(tokens)), None)
+        outputs, _, _ = self._run_cell(tokens, None)
         return [self.past_attention.weights(outputs)]
 
-    def _run_cell(self, embedded: Tensor, state: State | None) -> tuple[Tensor, State, State]:
-        carried = 2 if self.cell.mode == "LSTM" else 1
-        if state is None:
-            outputs, after = self.cell(embedded)
-            past: State = (embedded.new_zeros(len(embedded), 0, self.cell.hidden_size),) if self.past_attention else ()
+    def _run_cell(self, tokens: Int[Tensor, "batch time"], state: State | None) -> tuple[Tensor, State, State]:
+        """Outputs (batch, time, width), the state of the cell, and what attention may look back on."""
+        carried = 2 if isinstance(self.cell, nn.LSTM) else 1
+        # The cell wants (layers, batch, width).
+        before = None if state is None else tuple(part.transpose(0, 1).contiguous() for part in state[:carried])
+        drops = self.dropout.training and self.dropout.p > 0
+        if pays(self.cell, tokens, self.embedding, drops=drops):
+            outputs, after = read_layers(self.cell, tokens, self.embedding, before, dropout=self.dropout)
         else:
-            # The cell wants (layers, batch, width).
-            before = [tensor.transpose(0, 1).contiguous() for tensor in state[:carried]]
-            outputs, after = self.cell(embedded, tuple(before) if carried == 2 else before[0])
-            past = state[carried:]
-        cell_state = after if carried == 2 else (after,)
-        return outputs, tuple(tensor.transpose(0, 1) for tensor in cell_state), past
+            embedded = self.dropout(self.embedding(tokens))  # (batch, time, embedding)
+            outputs, after = self.cell(embedded, before[0] if before is not None and carried == 1 else before)
+            after = after if carried == 2 else (after,)
+        past: State = state[carried:] if state is not None else ()
+        if state is None and self.past_attention is not None:
+            past = (outputs.new_zeros(len(outputs), 0, self.cell.hidden_size),)
+        return outputs, tuple(part.transpose(0, 1) for part in after), past
 
 
 class PastAttention(nn.Module):

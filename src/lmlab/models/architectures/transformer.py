@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmlab.models.architectures.language_model import LanguageModel, Reader, State
+from lmlab.models.architectures.normalizing import RmsNorm
 
 NORM_EPSILON = 1e-6
 
@@ -21,6 +22,7 @@ class TransformerLanguageModel(LanguageModel):
     State: keys and values of each block, each (batch, key heads, time, head).
     """
 
+    compiles = True
     cosine: Tensor
     sine: Tensor
 
@@ -54,7 +56,7 @@ class TransformerLanguageModel(LanguageModel):
             )
             for _ in range(layers)
         )
-        self.norm = nn.RMSNorm(width, eps=NORM_EPSILON)
+        self.norm = RmsNorm(width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(dropout)
         cosine, sine = rotary_table(context_length, head_width, base=rotary_base)
         self.register_buffer("cosine", cosine, persistent=False)
@@ -114,6 +116,11 @@ class TransformerLanguageModel(LanguageModel):
         """By the embedding's own matrix."""
         return functional.linear(features, self.embedding.weight)
 
+    def training_operations(self, *, tokens: int, targets: int, length: int) -> float:
+        """With attention's products, of each position with half of a row on average."""
+        of_attention = 6.0 * tokens * len(self.blocks) * self.heads * self.head_width * length
+        return super().training_operations(tokens=tokens, targets=targets, length=length) + of_attention
+
     def attention(self, tokens: Int[Tensor, "batch time"]) -> list[Float[Tensor, "batch heads time time"]]:
         """One for each block."""
         rotation = (self.cosine[: tokens.shape[1]], self.sine[: tokens.shape[1]])
@@ -163,9 +170,9 @@ class Block(nn.Module):
         self, width: int, *, heads: int, key_heads: int, head_width: int, feed_forward_width: int, dropout: float
     ) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(width, eps=NORM_EPSILON)
+        self.attention_norm = RmsNorm(width, eps=NORM_EPSILON)
         self.attention = Attention(width, heads=heads, key_heads=key_heads, head_width=head_width)
-        self.feed_forward_norm = nn.RMSNorm(width, eps=NORM_EPSILON)
+        self.feed_forward_norm = RmsNorm(width, eps=NORM_EPSILON)
         self.feed_forward = SwiGLU(width, feed_forward_width)
         self.dropout = nn.Dropout(dropout)
 
@@ -186,8 +193,8 @@ class Attention(nn.Module):
         self.key = nn.Linear(width, key_heads * head_width, bias=False)
         self.value = nn.Linear(width, key_heads * head_width, bias=False)
         self.output = nn.Linear(heads * head_width, width, bias=False)
-        self.query_norm = nn.RMSNorm(head_width, eps=NORM_EPSILON)
-        self.key_norm = nn.RMSNorm(head_width, eps=NORM_EPSILON)
+        self.query_norm = RmsNorm(head_width, eps=NORM_EPSILON)
+        self.key_norm = RmsNorm(head_width, eps=NORM_EPSILON)
 
     def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], remember: Remember) -> Tensor:
         """What each position found among all so far."""

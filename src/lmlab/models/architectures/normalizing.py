@@ -1,0 +1,41 @@
+"""Root mean square normalization with a backward pass of its own: torch's takes twice the time on a CPU."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+
+class RmsNorm(nn.RMSNorm):
+    """torch's module, computed in fewer passes where a CPU trains it (Zhang and Sennrich 2019, section 4)."""
+
+    def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
+        """Each position divided by its root mean square, and scaled."""
+        is_plain = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+        if is_plain and torch.is_grad_enabled():
+            return _Normalized.apply(x, self.weight, self.eps)
+        return super().forward(x)
+
+
+class _Normalized(Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
+        factor = mean_square.add_(epsilon).rsqrt_()  # (..., 1)
+        normed = x * factor
+        context.save_for_backward(normed, factor, weight)
+        return normed * weight
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        (gradient,) = gradients
+        normed, factor, weight = context.saved_tensors
+        products = (gradient * normed).flatten(0, -2)  # (positions, width)
+        # How much of the gradient lies along the normed vector, which normalization leaves as it is.
+        along = torch.mv(products, weight).div_(-len(weight)).view(factor.shape)
+        of_x = (gradient * weight).addcmul_(normed, along).mul_(factor)
+        return of_x, products.sum(0), None
