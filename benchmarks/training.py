@@ -1,16 +1,6 @@
 """Training tokens a second of lmlab, of others and of the machine's own limit, side by side in one run on the CPU.
 
-    python -m benchmarks.training
-
-Three questions, each on text of random tokens, whose speed is that of any text:
-
-    nanoGPT's shape   a Transformer of 4 layers, 128 wide, 65 tokens, batches of 12 x 64, with AdamW: lmlab's training,
-                      transformers' Trainer with the same model, lmlab's step without Lightning
-    default models    conf/model and conf/training as they are: lmlab's training, a bare loop with torch's own cells and
-                      functions and the same optimizers, and the share of what the machine's matrix products can do
-    characters        LSTM and GRU of the default sizes with 65 tokens, where a table of inputs pays
-
-The speed of a round is that of its median step.
+python -m benchmarks.training
 """
 
 import argparse
@@ -43,6 +33,10 @@ from lmlab.training.speed import peak_operations_per_second
 from pipelines.compose import compose
 from pipelines.settings import validate_params
 
+QUESTIONS = """Text of random tokens, whose speed is that of any text; the speed of a round is that of its median step.
+nanoGPT's shape: a Transformer of 4 layers, 128 wide, 65 tokens, batches of 12 x 64, with AdamW. Default models: as
+language modelling takes them, beside a bare loop with torch's own cells and normalization and the same optimizers. The
+machine's products alone: all products of the model's matrices at the rate of large ones."""
 BARE, TRAINER, PEAK = "the same step without Lightning", "transformers Trainer", "the machine's products alone"
 NANO = [
     "model=transformer",
@@ -66,7 +60,7 @@ def main() -> None:
     cases = [nano_case(options)]
     cases += [default_case(name, 4096, options) for name in ("transformer", "lstm", "gru")]
     cases += [default_case(name, CHARACTERS, options) for name in ("lstm", "gru")]
-    report("training", "How fast is a model trained?", cases, notes=__doc__.strip().split("\n\n", 2)[2])
+    report("training", "How fast is a model trained?", cases, notes=QUESTIONS)
 
 
 class Work:
@@ -80,7 +74,8 @@ class Work:
         self.rows, self.time = self.settings.batch_rows, self.settings.sequence_length
         tokens = np.random.default_rng(0).integers(1, vocabulary_size, 64 * self.rows * self.time).astype(np.uint16)
         offsets = np.array([0, len(tokens)])
-        store = TokenStore(tokens, offsets, *(np.zeros(1, kind) for kind in (np.int32, np.int64, np.int64)))
+        none = np.zeros(1, np.int64)
+        store = TokenStore(tokens, offsets, np.zeros(1, np.int32), none, none)
         self.plan = TextPlan(store, rows=self.rows, time=self.time, contiguous=self.settings.carry_state, seed=0)
 
     def model(self) -> LanguageModel:

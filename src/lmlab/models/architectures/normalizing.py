@@ -22,18 +22,18 @@ class RmsNorm(nn.RMSNorm):
 
 class _Normalized(Function):
     @staticmethod
-    def forward(context: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
         factor = mean_square.add_(epsilon).rsqrt_()  # (..., 1)
         normed = x * factor
-        context.save_for_backward(normed, factor, weight)
+        ctx.save_for_backward(normed, factor, weight)
         return normed * weight
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (gradient,) = gradients
-        normed, factor, weight = context.saved_tensors
+        normed, factor, weight = ctx.saved_tensors
         products = (gradient * normed).flatten(0, -2)  # (positions, width)
         # How much of the gradient lies along the normed vector, which normalization leaves as it is.
         along = torch.mv(products, weight).div_(-len(weight)).view(factor.shape)

@@ -104,7 +104,7 @@ class LstmLayer(Function):
 
     @staticmethod
     def forward(
-        context: Any,
+        ctx: Any,
         inputs: Float[Tensor, "time batch gates"],
         weight: Float[Tensor, "gates width"],
         hidden: Float[Tensor, "batch width"],
@@ -125,15 +125,15 @@ class LstmLayer(Function):
             after = torch.mul(forget, cells[now], out=cells[now + 1]).addcmul_(enter, new)
             small = torch.mul(after, 2, out=squashed[now]).sigmoid_().mul_(2).sub_(1)
             torch.mul(leave, small, out=hiddens[now + 1])
-        context.save_for_backward(gates, weight, hiddens, cells, squashed)
+        ctx.save_for_backward(gates, weight, hiddens, cells, squashed)
         return hiddens[1:], cells[-1]
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The gradients of inputs, weight, hidden and cell."""
         from_outputs, from_cell = gradients
-        gates, weight, hiddens, cells, squashed = context.saved_tensors
+        gates, weight, hiddens, cells, squashed = ctx.saved_tensors
         time, batch, _, width = gates.shape
         slopes = torch.empty_like(gates)
         flat = slopes.view(time, batch, 4 * width)
@@ -166,7 +166,7 @@ class GruLayer(Function):
 
     @staticmethod
     def forward(
-        context: Any,
+        ctx: Any,
         inputs: Float[Tensor, "time batch gates"],
         weight: Float[Tensor, "gates width"],
         bias: Float[Tensor, " width"],
@@ -186,15 +186,15 @@ class GruLayer(Function):
             candidate = torch.addmm(bias, before, across_new, out=candidates[now])
             torch.addcmul(added[:, 2 * width :], both[:, :width], candidate, out=new).sigmoid_().mul_(2).sub_(1)
             torch.lerp(new, before, both[:, width:], out=hiddens[now + 1])
-        context.save_for_backward(gates, weight, hiddens, candidates)
+        ctx.save_for_backward(gates, weight, hiddens, candidates)
         return hiddens[1:]
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The gradients of inputs, weight, bias and hidden."""
         (from_outputs,) = gradients
-        gates, weight, hiddens, candidates = context.saved_tensors
+        gates, weight, hiddens, candidates = ctx.saved_tensors
         time, batch, _ = gates.shape
         width = hiddens.shape[2]
         of_inputs, of_recurrent = torch.empty_like(gates), torch.empty_like(gates)
