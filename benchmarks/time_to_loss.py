@@ -4,10 +4,9 @@
     python -m benchmarks.time_to_loss --text input.txt --nanogpt FOLDER
 
 lmlab runs `pipelines.run experiment=tinyshakespeare` in a fresh project: start, cleaning, encoding, training,
-evaluation of the last tenth of the text, export, report. nanoGPT, a checkout of
-github.com/karpathy/nanoGPT, runs the training on a CPU that its README documents: start, training, its own validation
-by sampling; its preparation of the text is not counted. Losses are in nats a character; lmlab reads as much context as
-its models can, nanoGPT its window.
+evaluation of the last tenth of the text, export, report. nanoGPT, a checkout of github.com/karpathy/nanoGPT, runs the
+training on a CPU that its README documents: start, training, its own validation by sampling; its preparation of the
+text is not counted. Losses are in nats a character; lmlab reads as much context as its models can, nanoGPT its window.
 """
 
 import argparse

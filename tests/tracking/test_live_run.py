@@ -3,14 +3,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from lmlab.tracking import MlflowRun, RunIdentity, open_store, tracked_run
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run as StoredRun
+from tests.tracking.stored import only_run, steps
 
 DIE_IN_MID_TRAINING = """
 import os, signal, sys
@@ -24,32 +21,21 @@ with tracked_run(Path(sys.argv[1]), RunIdentity("lstm1", "lstm seed=1", {"seed":
 """
 
 
-def _only_run(project: Path) -> "StoredRun":
-    store = open_store(project)
-    [run] = store.client.search_runs([store.experiment_id])
-    return run
-
-
-def _steps(project: Path, key: str) -> list[int]:
-    run = _only_run(project)
-    return [point.step for point in open_store(project).client.get_metric_history(run.info.run_id, key)]
-
-
 def _artifact(project: Path, name: str) -> str:
-    run = _only_run(project)
+    run = only_run(project)
     return Path(open_store(project).client.download_artifacts(run.info.run_id, name)).read_text(encoding="utf-8")
 
 
 def test_a_run_is_running_inside_its_block_and_finished_after_it(project: Path, identity: RunIdentity) -> None:
     with tracked_run(project, identity):
-        assert _only_run(project).info.status == "RUNNING"
-    assert _only_run(project).info.status == "FINISHED"
+        assert only_run(project).info.status == "RUNNING"
+    assert only_run(project).info.status == "FINISHED"
 
 
 def test_a_run_carries_its_settings_its_machine_and_its_name(project: Path, identity: RunIdentity) -> None:
     with tracked_run(project, identity):
         pass
-    run = _only_run(project)
+    run = only_run(project)
     assert run.info.run_name == "lstm seed=1"
     assert run.data.params["training.learning_rate"] == "0.0001"
     assert run.data.params["source.packages"] == '["numpy", "scipy"]'
@@ -64,7 +50,7 @@ def test_settings_of_ten_thousand_characters_and_more_than_a_hundred_keys_arrive
     many = {f"key{index}": index for index in range(250)}
     with tracked_run(project, RunIdentity("f", "long", {"prompt": long, "many": many}, "s", "c", None)):
         pass
-    params = _only_run(project).data.params
+    params = only_run(project).data.params
     assert len(params) == 251
     assert params["prompt"].startswith("sha256:")
     assert f"prompt: {long}\n" in _artifact(project, "settings.yaml")
@@ -76,7 +62,7 @@ def test_an_error_leaves_the_run_failed_with_its_traceback(project: Path, identi
 
     with pytest.raises(ArithmeticError), tracked_run(project, identity):
         diverge()
-    assert _only_run(project).info.status == "FAILED"
+    assert only_run(project).info.status == "FAILED"
     traceback = _artifact(project, "traceback.txt")
     assert "in diverge" in traceback
     assert "ArithmeticError: the loss is not finite at step 7" in traceback
@@ -86,7 +72,7 @@ def test_an_error_leaves_the_run_failed_with_its_traceback(project: Path, identi
 def test_an_interrupted_run_is_killed(project: Path, identity: RunIdentity, error: BaseException) -> None:
     with pytest.raises(type(error)), tracked_run(project, identity):
         raise error
-    assert _only_run(project).info.status == "KILLED"
+    assert only_run(project).info.status == "KILLED"
 
 
 def test_an_interrupt_that_became_an_exit_is_killed_too(project: Path, identity: RunIdentity) -> None:
@@ -98,7 +84,7 @@ def test_an_interrupt_that_became_an_exit_is_killed_too(project: Path, identity:
 
     with pytest.raises(SystemExit), tracked_run(project, identity):
         train()
-    assert _only_run(project).info.status == "KILLED"
+    assert only_run(project).info.status == "KILLED"
 
 
 def test_a_resumed_training_continues_its_run_without_a_point_twice(project: Path, identity: RunIdentity) -> None:
@@ -106,23 +92,23 @@ def test_a_resumed_training_continues_its_run_without_a_point_twice(project: Pat
         for step in range(1, 26):
             run.log_metrics({"loss": 1.0 / step}, step=step)
     with tracked_run(project, identity) as run:
-        assert _only_run(project).info.status == "RUNNING"
+        assert only_run(project).info.status == "RUNNING"
         for step in range(11, 41):
             run.log_metrics({"loss": 1.0 / step}, step=step)
-    assert _only_run(project).info.status == "FINISHED"
-    assert _steps(project, "loss") == list(range(1, 41))
+    assert only_run(project).info.status == "FINISHED"
+    assert steps(project, "loss") == list(range(1, 41))
 
 
 @pytest.mark.slow
 def test_a_run_whose_process_was_killed_is_found_and_continued(project: Path) -> None:
     died = subprocess.run([sys.executable, "-c", DIE_IN_MID_TRAINING, project], timeout=120)
     assert died.returncode == -signal.SIGKILL
-    assert _only_run(project).info.status == "RUNNING"
+    assert only_run(project).info.status == "RUNNING"
     with tracked_run(project, RunIdentity("lstm1", "lstm seed=1", {"seed": 1}, "s", "c", None)) as run:
         for step in range(21, 41):
             run.log_metrics({"loss": 1.0 / step}, step=step)
-    assert _only_run(project).info.status == "FINISHED"
-    assert _steps(project, "loss") == list(range(1, 41))
+    assert only_run(project).info.status == "FINISHED"
+    assert steps(project, "loss") == list(range(1, 41))
 
 
 def test_runs_of_other_settings_and_of_other_sweeps_are_other_runs(project: Path, identity: RunIdentity) -> None:
@@ -143,11 +129,11 @@ def test_a_point_costs_the_training_microseconds(project: Path, identity: RunIde
         seconds = time.perf_counter() - start
     # The goal is 0.1 ms; a loaded machine may take ten times as long.
     assert seconds / 2000 < 1e-3
-    assert len(_steps(project, "b")) == 1000
+    assert len(steps(project, "b")) == 1000
 
 
 def test_not_a_number_is_shown_as_such(project: Path, identity: RunIdentity) -> None:
     with tracked_run(project, identity) as run:
         run.log_metrics({"loss": float("nan")}, step=1)
-    value = _only_run(project).data.metrics["loss"]
+    value = only_run(project).data.metrics["loss"]
     assert value != value

@@ -5,16 +5,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from lmlab.tracking import RunFiles, RunIdentity, open_store
 from lmlab.tracking.tracker import TrackedApart, tracked_apart
 from tests.tracking.servers import free_port
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run as StoredRun
+from tests.tracking.stored import only_run, steps
 
 TRAIN = """
 import os, signal, sys
@@ -34,17 +31,6 @@ run_command(train)
 """
 
 
-def _only_run(project: Path) -> "StoredRun":
-    store = open_store(project)
-    [run] = store.client.search_runs([store.experiment_id])
-    return run
-
-
-def _steps(project: Path, key: str) -> list[int]:
-    run = _only_run(project)
-    return [point.step for point in open_store(project).client.get_metric_history(run.info.run_id, key)]
-
-
 @pytest.mark.slow
 def test_a_run_told_by_a_tracker_ends_finished_with_every_point_and_part(
     project: Path, identity: RunIdentity, files: RunFiles
@@ -54,10 +40,10 @@ def test_a_run_told_by_a_tracker_ends_finished_with_every_point_and_part(
             run.log_metrics({"train_nats_per_token": 1.0, "speed": 5.0}, step=step)
         assert "metrics" in run.fill(files)
         assert run.fill(files) == ()
-    stored = _only_run(project)
+    stored = only_run(project)
     assert stored.info.status == "FINISHED"
     assert stored.data.metrics["bits_per_byte"] == pytest.approx(2.41)
-    assert _steps(project, "speed") == [0, 10, 20, 30]
+    assert steps(project, "speed") == [0, 10, 20, 30]
 
 
 @pytest.mark.slow
@@ -67,7 +53,7 @@ def test_an_error_leaves_the_run_failed_with_the_traceback_of_the_stage(project:
 
     with pytest.raises(ArithmeticError), tracked_apart(project, identity):
         diverge()
-    run = _only_run(project)
+    run = only_run(project)
     assert run.info.status == "FAILED"
     path = open_store(project).client.download_artifacts(run.info.run_id, "traceback.txt")
     assert "in diverge" in Path(path).read_text(encoding="utf-8")
@@ -81,8 +67,8 @@ def test_a_stage_that_is_stopped_loses_no_point_and_its_run_is_killed(project: P
     # The tracker holds standard error: its end tells that it is gone, too.
     died = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, env={**os.environ, **_imports()})
     assert died.returncode == code, died.stderr
-    assert _only_run(project).info.status == "KILLED"
-    assert _steps(project, "loss") == list(range(1, 1001))
+    assert only_run(project).info.status == "KILLED"
+    assert steps(project, "loss") == list(range(1, 1001))
 
 
 def _imports() -> dict[str, str]:

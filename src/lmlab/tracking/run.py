@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from filelock import FileLock
 
@@ -87,6 +87,14 @@ class Ending(NamedTuple):
 FINISHED = Ending("FINISHED", None, None)
 
 
+class EndingRun(Protocol):
+    """A run that can be told how it ended."""
+
+    def end(self, ending: Ending) -> None:
+        """Leave the run in its true state."""
+        ...
+
+
 def ending_after(error: BaseException) -> Ending:
     """How an error ends a run: KILLED by an interrupt, a signal or a search, else FAILED."""
     state = state_after(error)
@@ -113,8 +121,15 @@ def tracked_run(project: Path, identity: RunIdentity) -> Iterator[Run]:
     if run is None:
         yield Run()
         return
-    try:
+    with ended_truly(run):
         yield run
+
+
+@contextmanager
+def ended_truly(run: EndingRun) -> Iterator[None]:
+    """End the run with the block, as the block ends."""
+    try:
+        yield
     except BaseException as error:
         run.end(ending_after(error))
         raise

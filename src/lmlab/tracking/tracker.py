@@ -29,7 +29,7 @@ from lmlab.run import Run
 from lmlab.tracking.curves import points_of
 from lmlab.tracking.fill import RunFiles, fill
 from lmlab.tracking.identity import RunIdentity
-from lmlab.tracking.run import FINISHED, Ending, ending_after, open_run
+from lmlab.tracking.run import Ending, ended_truly, open_run
 from lmlab.tracking.store import TrackingError, sparing
 
 _PROGRAM = "from lmlab.tracking.tracker import main; main()"
@@ -83,12 +83,8 @@ class TrackedApart(Run):
 def tracked_apart(project: Path, identity: RunIdentity) -> Iterator[TrackedApart]:
     """The run to log to while the block works: as `tracked_run`, by a process of its own."""
     run = TrackedApart(project, identity)
-    try:
+    with ended_truly(run):
         yield run
-    except BaseException as error:
-        run.end(ending_after(error))
-        raise
-    run.end(FINISHED)
 
 
 def main() -> None:
