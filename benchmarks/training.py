@@ -25,11 +25,13 @@ from lmlab.memory import keep_freed_memory
 from lmlab.models.architectures import normalizing, recurrent
 from lmlab.models.architectures.language_model import LanguageModel
 from lmlab.runtime import RuntimeSettings
+from lmlab.training.callbacks import Bar, KeepBest, Resume
 from lmlab.training.learner import Learner
 from lmlab.training.lightning import pl
 from lmlab.training.optimizers import build_optimizers
 from lmlab.training.settings import TrainingSettings
 from lmlab.training.speed import peak_operations_per_second
+from lmlab.training.train import build_trainer
 from pipelines.compose import compose
 from pipelines.settings import validate_params
 
@@ -67,7 +69,7 @@ class Work:
     """A model with its settings and text of random tokens."""
 
     def __init__(self, overrides: list[str], vocabulary_size: int) -> None:
-        params = compose(overrides)
+        params = compose([*overrides, "runtime.accelerator=cpu"])
         self.settings: TrainingSettings = validate_params(params)["training"]
         self.runtime: RuntimeSettings = validate_params(params)["runtime"]
         self.model_settings, self.vocabulary_size = params["model"], vocabulary_size
@@ -118,8 +120,6 @@ def default_case(name: str, vocabulary_size: int, options: argparse.Namespace) -
 
 def by_lmlab(work: Work, steps: int) -> float:
     """The stage's own learner, in Lightning's Trainer as the stage sets it up."""
-    from lmlab.training.callbacks import Bar, KeepBest, Resume
-
     settings = work.settings.model_copy(update={"max_steps": steps, "validate_every_steps": steps})
     one = np.zeros((1, 2), np.int64)
     learner = Learner(
@@ -135,18 +135,8 @@ def by_lmlab(work: Work, steps: int) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         resume = Resume(learner, folder, settings, every_seconds=30)
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            max_epochs=1,
-            num_sanity_val_steps=0,
-            deterministic=True,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-            callbacks=[KeepBest(learner, folder, settings), resume, Bar(learner, settings), times],
-        )
+        callbacks = [KeepBest(learner, folder, settings), resume, Bar(learner, settings), times]
+        trainer = build_trainer(settings, work.runtime, done=0, folder=folder, callbacks=callbacks)
         trainer.fit(learner)
     torch.use_deterministic_algorithms(False)
     return work.speed(times.seconds())

@@ -60,13 +60,15 @@ def test_dropout_stands_where_torch_has_it() -> None:
 
 
 def test_a_layer_of_ours_is_taken_only_where_it_is_faster() -> None:
-    lstm, embedding = _cell("lstm", layers=1)
-    gru, _ = _cell("gru", layers=1)
-    many, few = torch.zeros(2, 5, dtype=torch.int64), torch.zeros(1, 5, dtype=torch.int64)
+    gru, embedding = _cell("gru", layers=1)
+    narrow, wide = nn.LSTM(4, 6), nn.LSTM(6, 6)
+    many, few = torch.zeros(32, 5, dtype=torch.int64), torch.zeros(1, 5, dtype=torch.int64)
     assert pays(gru, few, embedding, drops=True)
-    assert pays(lstm, many, embedding, drops=False)
-    assert not pays(lstm, few, embedding, drops=False)
-    assert not pays(lstm, many, embedding, drops=True)
+    assert pays(wide, many, embedding, drops=False)
+    assert not pays(narrow, many, embedding, drops=False)
+    assert not pays(wide, many[:31], embedding, drops=False)
+    assert not pays(wide, many[:, :0], embedding, drops=False)
+    assert not pays(wide, many, embedding, drops=True)
     with torch.no_grad():
         assert not pays(gru, many, embedding, drops=False)
     with torch.autocast("cpu", dtype=torch.bfloat16):

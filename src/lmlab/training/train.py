@@ -169,9 +169,27 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path, share: Sh
         return resume.seconds
     if done:
         log.info("resuming after step %d of %d", done, training.num_steps)
+    # Order matters: the best weights are on disk before a checkpoint says so.
+    callbacks = [KeepBest(learner, checkpoints, training), resume, Bar(learner, training), share]
+    trainer = build_trainer(training, runtime, done=done, folder=checkpoints, callbacks=callbacks)
+    if training.num_steps:
+        trainer.fit(learner)
+    else:
+        trainer.validate(learner, verbose=False)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if not math.isfinite(learner.progress.best_nats_per_token):
+        raise InputError("no validation gave a number: the weights that training began with may be damaged")
+    return resume.seconds
+
+
+def build_trainer(
+    training: TrainingSettings, runtime: RuntimeSettings, *, done: int, folder: Path, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    """Lightning's Trainer for what is left after `done` steps: an epoch is from one validation to the next."""
     # What Lightning would say of devices and of its own tips is not about this training.
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    trainer = pl.Trainer(
+    return pl.Trainer(
         accelerator=runtime.accelerator,
         devices=runtime.devices,
         precision=training.precision,
@@ -183,19 +201,9 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path, share: Sh
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        default_root_dir=checkpoints,
-        # Order matters: the best weights are on disk before a checkpoint says so.
-        callbacks=[KeepBest(learner, checkpoints, training), resume, Bar(learner, training), share],
+        default_root_dir=folder,
+        callbacks=callbacks,
     )
-    if training.num_steps:
-        trainer.fit(learner)
-    else:
-        trainer.validate(learner, verbose=False)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    if not math.isfinite(learner.progress.best_nats_per_token):
-        raise InputError("no validation gave a number: the weights that training began with may be damaged")
-    return resume.seconds
 
 
 def _write(

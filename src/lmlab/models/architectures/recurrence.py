@@ -29,11 +29,15 @@ NEW = 2
 def pays(cell: nn.LSTM | nn.GRU, tokens: Int[Tensor, "batch time"], embedding: nn.Embedding, *, drops: bool) -> bool:
     """Whether `read_layers` takes less time than the cell itself, where a gradient is wanted.
 
-    Torch computes LSTM with oneDNN, which only a table of inputs beats; its GRU has no such.
+    Torch computes LSTM with oneDNN at the rate of large products, which only a table of inputs beats, where inputs are
+    at least half of the work and rows enough to fill a product (benchmarks/training.py). Its GRU has no such.
     """
     if not (torch.is_grad_enabled() and tokens.device.type == "cpu") or torch.is_autocast_enabled("cpu"):
         return False
-    return isinstance(cell, nn.GRU) or _has_table(tokens, embedding, drops=drops)
+    if isinstance(cell, nn.GRU):
+        return True
+    wide = cell.input_size >= cell.hidden_size and len(tokens) >= 32
+    return wide and _has_table(tokens, embedding, drops=drops)
 
 
 def read_layers(
