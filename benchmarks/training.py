@@ -29,6 +29,7 @@ from lmlab.training.callbacks import Bar, KeepBest, Resume
 from lmlab.training.learner import Learner
 from lmlab.training.lightning import pl
 from lmlab.training.optimizers import build_optimizers
+from lmlab.training.processes import World
 from lmlab.training.settings import TrainingSettings
 from lmlab.training.speed import peak_operations_per_second
 from lmlab.training.train import build_trainer
@@ -136,7 +137,7 @@ def by_lmlab(work: Work, steps: int) -> float:
         folder = Path(scratch)
         resume = Resume(learner, folder, settings, every_seconds=30)
         callbacks = [KeepBest(learner, folder, settings), resume, Bar(learner, settings), times]
-        trainer = build_trainer(settings, work.runtime, done=0, folder=folder, callbacks=callbacks)
+        trainer = build_trainer(settings, work.runtime, World(), folder=folder, callbacks=callbacks)
         trainer.fit(learner)
     torch.use_deterministic_algorithms(False)
     return work.speed(times.seconds())

@@ -3,13 +3,14 @@
 import ast
 import importlib
 import logging
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lmlab.files import SEAL_NAME, read_json
+from lmlab.files import read_seal
 from lmlab.run import Run
 from pipelines.command import CommandParser
 from pipelines.workspace import CHECKPOINTS, checkpoints_folder, pipeline_file, stage_fingerprints, work_folder
@@ -85,7 +86,7 @@ def load_stage(name: str) -> Stage:
 
 
 def stage_command(name: str) -> int:
-    """Run one stage as DVC does: `python -m pipelines.NAME --PATH-NAME PATH ...`."""
+    """Run one stage as DVC does, `python -m pipelines.NAME --PATH-NAME PATH ...`; paths not given are DVC's."""
     paths = _parse_paths(name)
     if "params" not in _entry(name):
         log.info("stage %s", name)
@@ -96,15 +97,17 @@ def stage_command(name: str) -> int:
 
     params = read_params(Path("params.yaml"))
     settings = validate_params(params)
+    # Of the processes that torchrun starts, the first tells of the run.
+    is_first = os.environ.get("RANK", "0") == "0"
     # Before the imports: those of training take seconds.
-    log.info("stage %s", name)
+    log.log(logging.INFO if is_first else logging.DEBUG, "stage %s", name)
     if name == TRAINING:
-        source_digest = read_json(paths["tokens"] / SEAL_NAME)["source"]
+        source_digest = read_seal(paths["tokens"])["source"]
         project = Path.cwd()
         paths[CHECKPOINTS] = checkpoints_folder(
             work_folder(project), stage_fingerprints(project, params, source_digest)
         )
-    if name in TRACKED_STAGES and settings["runtime"].tracking:
+    if name in TRACKED_STAGES and settings["runtime"].tracking and is_first:
         from pipelines.tracked import run_tracked_stage
 
         run_tracked_stage(name, params, settings, paths)
@@ -120,12 +123,14 @@ def _pick(names: type, values: Mapping[str, Any]) -> Any:
 def _parse_paths(name: str) -> dict[str, Path]:
     parser = CommandParser(
         name,
-        summary=f"{_docstring(MODULES[name])}\n\nSettings come from params.yaml.",
+        summary=f"{_docstring(MODULES[name])}\n\nSettings come from params.yaml, paths not given from dvc.yaml.",
         example=f"Example, as `dvc repro {name}` runs it:\n  {_entry(name)['cmd']}",
     )
     for path in stage_paths(name):
         direction = "written" if path.is_written else "read"
-        parser.add_argument(f"--{path.name}", type=Path, required=True, metavar="PATH", help=direction)
+        parser.add_argument(
+            f"--{path.name}", type=Path, default=Path(path.path), metavar="PATH", help=f"{direction}; {path.path}"
+        )
     return vars(parser.options())
 
 

@@ -12,8 +12,11 @@ class RuntimeSettings(Settings):
 
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: PositiveInt
+    """Processes of a training on this machine, each with a GPU where there are any; they share every batch."""
+    strategy: Literal["ddp", "fsdp"]
+    """Where several processes train: each holds all weights (ddp), or a part of each (fsdp), which saves memory."""
     threads: PositiveInt | None
-    """Threads of torch and processes of cleaning; None takes one for each core."""
+    """Threads of torch in each process, and processes of cleaning; None shares out the cores."""
     workers: int = Field(ge=0)
     """Processes that load batches; 0 loads them in the training process."""
     checkpoint_every_seconds: float = Field(ge=0)

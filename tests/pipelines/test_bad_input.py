@@ -131,8 +131,12 @@ def test_a_misspelt_option_of_a_stage_gets_the_nearest_right_one(fails: Fails) -
     assert "--recods: there is no such option; did you mean '--records'" in fails("clean", "--recods", "x")
 
 
-def test_a_stage_without_its_paths_says_which_are_missing(fails: Fails) -> None:
-    assert "the following arguments are required: --cleaning" in fails("clean", "--records", "x")
+def test_paths_that_are_not_given_are_those_of_dvc_yaml(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _composed(project, monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["pipelines.clean", "--records", "elsewhere"])
+    assert stage_command("clean") == 0
+    assert (project / "elsewhere" / "train.parquet").exists()
+    assert (project / "reports" / "cleaning.json").exists()
 
 
 def test_records_changed_by_hand_stop_the_next_stage(

@@ -77,6 +77,7 @@ TRAINING: dict[str, Any] = {
 RUNTIME: dict[str, Any] = {
     "accelerator": "cpu",
     "devices": 1,
+    "strategy": "ddp",
     "threads": 1,
     "workers": 0,
     "checkpoint_every_seconds": 0.0,
@@ -93,13 +94,17 @@ class PrintedRun(Run):
 
 
 def train_tiny(encoded: Path, outputs: Path, *, seed: int = 1, model: str = "transformer", **changes: Any) -> dict:
-    """Train with these changes to the settings of a tiny training; `runtime` holds those of the machine."""
+    """Train with these changes to the settings of a tiny training.
+
+    `runtime` holds changes to the settings of the machine, `shape` those to the model's.
+    """
     from lmlab.training.train import TrainInputs, TrainOutputs, TrainSettings, train
 
     runtime = RUNTIME | changes.pop("runtime", {})
+    shape = MODEL_SETTINGS[model] | changes.pop("shape", {})
     settings = TrainSettings(
         seed,
-        validate(MODELS.get(model).settings, MODEL_SETTINGS[model], path="model"),
+        validate(MODELS.get(model).settings, shape, path="model"),
         validate(TrainingSettings, TRAINING | changes, path="training"),
         validate(RuntimeSettings, runtime, path="runtime"),
     )

@@ -12,6 +12,7 @@ from lmlab.files import whole_file
 from lmlab.training.checkpoint import read_checkpoint, write_checkpoint
 from lmlab.training.learner import Learner
 from lmlab.training.lightning import pl
+from lmlab.training.processes import load_optimizer, load_weights, whole
 from lmlab.training.settings import TrainingSettings
 from lmlab.training.speed import Speed, peak_operations_per_second
 
@@ -34,18 +35,22 @@ class Resume(pl.Callback):
         """Wall time of the training so far, that of the tries that were interrupted up to their last checkpoint."""
         return self._seconds_before + time.monotonic() - self._started_at
 
-    def restore(self) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the learner where the folder's checkpoint left off, if there is one."""
-        content, learner = read_checkpoint(self._folder), self._learner
+        learner = self._learner
+        content = learner.world.agree(read_checkpoint(self._folder) if learner.world.rank == 0 else None)
         if content is None:
             return
-        learner.model.load_state_dict(content["model"])
-        for optimizer, state in zip(learner.configure_optimizers(), content["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        learner.carried = content["carried"]
+        load_weights(learner.model, content["model"])
+        for optimizer, state in zip(learner.built_optimizers, content["optimizers"], strict=True):
+            load_optimizer(optimizer, state)
+        if content["carried"] is not None:
+            learner.carried = tuple(tensor[learner.world.part(len(tensor))] for tensor in content["carried"])
         for name, value in content["progress"].items():
             setattr(learner.progress, name, value)
         self._seconds_before = content["seconds"]
+        if learner.progress.step < self._settings.num_steps and not learner.progress.stopped_by:
+            log.info("resuming after step %d of %d", learner.progress.step, self._settings.num_steps)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -56,22 +61,29 @@ class Resume(pl.Callback):
             self._write_if_due()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write after the validation."""
+        """Write after the validation, and end where the budget does."""
         self._write_if_due()
+        if self._learner.progress.step >= self._settings.num_steps:
+            trainer.should_stop = True
 
     def _write_if_due(self) -> None:
-        if time.monotonic() - self._written_at < self._every_seconds:
-            return
         learner = self._learner
+        world = learner.world
+        if world.size > 1 and learner.progress.step % self._settings.log_every_steps:
+            # To ask the clock of rank 0 costs all processes a wait.
+            return
+        if not world.agree(time.monotonic() - self._written_at >= self._every_seconds):
+            return
         learner.see_losses()
         content = {
-            "model": learner.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in learner.configure_optimizers()],
-            "carried": learner.carried,
+            "model": whole(learner.model.state_dict()),
+            "optimizers": [whole(optimizer.state_dict()) for optimizer in learner.built_optimizers],
+            "carried": None if learner.carried is None else world.gather_rows(learner.carried),
             "progress": learner.progress.as_dict(),
             "seconds": self.seconds,
         }
-        write_checkpoint(self._folder, content)
+        if world.rank == 0:
+            write_checkpoint(self._folder, content)
         self._written_at = time.monotonic()
 
 
@@ -86,8 +98,10 @@ class KeepBest(pl.Callback):
         """Runs before the resume checkpoint of the same step, which relies on the file."""
         progress = self._learner.progress
         if progress.validations_without_best == 0:
-            with whole_file(self._folder / BEST_NAME) as partial:
-                save_file(self._learner.model.state_dict(), partial)
+            weights = whole(self._learner.model.state_dict())
+            if self._learner.world.rank == 0:
+                with whole_file(self._folder / BEST_NAME) as partial:
+                    save_file(weights, partial)
         if self._patience is not None and progress.validations_without_best >= self._patience:
             progress.stopped_by = "early stop"
             trainer.should_stop = True
@@ -154,4 +168,4 @@ class ShareOfPeak(pl.Callback):
         )
         precision = torch.bfloat16 if self._settings.precision == "bf16-mixed" else torch.float32
         peak = peak_operations_per_second(pl_module.device, precision)
-        self._speed.peak_tokens_per_second = peak * tokens / operations
+        self._speed.peak_tokens_per_second = self._learner.world.size * peak * tokens / operations

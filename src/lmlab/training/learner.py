@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,6 +19,7 @@ from lmlab.runtime import RuntimeSettings
 from lmlab.text import digest_of
 from lmlab.training.lightning import pl
 from lmlab.training.optimizers import build_optimizers, set_learning_rates
+from lmlab.training.processes import World, shard
 from lmlab.training.progress import Progress
 from lmlab.training.schedule import learning_rate_share
 from lmlab.training.settings import TrainingSettings
@@ -33,25 +35,32 @@ class Rows(NamedTuple):
     inputs: Tensor
     targets: Tensor
     num_targets: int
-    """How many of them count; a number, so that a GPU need not be asked."""
+    """How many targets of all processes' rows count; a number, so that a GPU need not be asked."""
+    all_count: bool
+    """Whether all of these targets count."""
     goes_on: bool
 
 
 class PlannedBatches(Dataset):
     """Batches by number; any number of loader processes gives the same ones in the same order."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, world: World) -> None:
+        self._plan, self._world = plan, world
 
     def __getitem__(self, number: int) -> Rows:
-        """Batch number `number`."""
-        return as_rows(self._plan.batch(number))
+        """The rows of batch number `number` that are this process's."""
+        return as_rows(self._plan.batch(number), self._world)
 
 
-def as_rows(batch: Batch) -> Rows:
-    """The batch's arrays as tensors that share their memory."""
-    num_targets = int((batch.targets != IGNORED).sum())
-    return Rows(torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets), num_targets, batch.goes_on)
+def as_rows(batch: Batch, world: World) -> Rows:
+    """The rows of the batch that are this process's, as tensors that share its memory."""
+    counts = batch.targets != IGNORED
+    part = world.part(len(counts))
+    inputs, targets, all_count = batch.inputs[part], batch.targets[part], bool(counts[part].all())
+    if not len(targets):
+        # Fewer rows than processes: one reads along without a say, since all must take part in every step.
+        inputs, targets, all_count = batch.inputs[:1], np.full_like(batch.targets[:1], IGNORED), False
+    return Rows(torch.from_numpy(inputs), torch.from_numpy(targets), int(counts.sum()), all_count, batch.goes_on)
 
 
 class Learner(pl.LightningModule):
@@ -71,6 +80,7 @@ class Learner(pl.LightningModule):
         runtime: RuntimeSettings,
         seed: int,
         watch: Watcher,
+        world: World = World(),  # noqa: B008  an immutable value
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -82,22 +92,31 @@ class Learner(pl.LightningModule):
         self._settings, self._runtime = settings, runtime
         self.plan, self._validation = plan, validation
         self._seed, self._watch = seed, watch
-        self._optimizers = build_optimizers(model, settings)
-        self._read: Reading = torch.compile(model.read) if settings.compile else model.read
+        self.world = world
+        self.built_optimizers: list[Optimizer] = []
+        self._read: Reading = model.read
         self._validation_state: State | None = None
         self._validation_nats = 0.0
         self._validation_tokens = 0
 
+    def configure_model(self) -> None:
+        """Shard where that is wanted, and compile."""
+        if self.world.size > 1 and self._runtime.strategy == "fsdp":
+            assert self.device_mesh is not None
+            shard(self.model, self.device_mesh["data_parallel"])
+        self._read = torch.compile(self.model.read) if self._settings.compile else self.model.read
+
     def configure_optimizers(self) -> list[Optimizer]:
-        """The optimizers; their learning rates are set at each step."""
-        return self._optimizers
+        """The optimizers of the weights where they are now; their learning rates are set at each step."""
+        self.built_optimizers = build_optimizers(self.model, self._settings)
+        return self.built_optimizers
 
     def train_dataloader(self) -> DataLoader:
         """The batches from the present step to the next validation."""
         every = self._settings.validate_every_steps
         end = min(self._settings.num_steps, (self.progress.step // every + 1) * every)
         return DataLoader(
-            PlannedBatches(self.plan),
+            PlannedBatches(self.plan, self.world),
             sampler=range(self.progress.step, end),
             batch_size=None,
             num_workers=self._runtime.workers,
@@ -106,7 +125,8 @@ class Learner(pl.LightningModule):
 
     def val_dataloader(self) -> DataLoader:
         """The validation batches, in their order."""
-        return DataLoader([as_rows(batch) for batch in self._validation.batches], batch_size=None)  # type: ignore[arg-type]
+        rows = [as_rows(batch, self.world) for batch in self._validation.batches]
+        return DataLoader(rows, batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, rows: Rows, _batch_index: int) -> None:
         """One optimizer step.
@@ -115,13 +135,14 @@ class Learner(pl.LightningModule):
         """
         step = self.progress.step
         # All randomness of a step (dropout) hangs on its number alone: nothing of it needs to be saved.
-        torch.manual_seed(int(digest_of([self._seed, "step", step])[:15], 16))
+        of_process = [self.world.rank] if self.world.rank else []
+        torch.manual_seed(int(digest_of([self._seed, "step", step, *of_process])[:15], 16))
         share = learning_rate_share(step, self._settings)
-        set_learning_rates(self._optimizers, share)
+        set_learning_rates(self.built_optimizers, share)
         self._unseen.append(self._backward(rows))
         if self._settings.gradient_clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_clip_norm)
-        for optimizer in self._optimizers:
+        for optimizer in self.built_optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.progress.step += 1
@@ -133,17 +154,18 @@ class Learner(pl.LightningModule):
             self._log(learning_rate=self._settings.learning_rate * share)
 
     def _backward(self, rows: Rows) -> Float[Tensor, ""]:
-        """Add up the gradients of all parts; the mean loss in nats a token."""
+        """Add up the gradients of all parts; this process's share of the mean loss in nats a token."""
         size = -(-len(rows.inputs) // self._settings.accumulate)
-        all_count = rows.num_targets == rows.targets.numel()
+        # Gradients are averaged over the processes, which share one batch: here they count as often as there are some.
+        divisor = rows.num_targets / self.world.size
         nats, states = torch.zeros((), dtype=torch.float64, device=rows.inputs.device), []
         for begin in range(0, len(rows.inputs), size):
             chosen = slice(begin, begin + size)
             before = select_rows(self.carried, chosen) if rows.goes_on and self.carried is not None else None
             features, after = self._read(rows.inputs[chosen], before)
-            loss = summed_nats(self.model, features, rows.targets[chosen], all_count=all_count) / rows.num_targets
-            self.manual_backward(loss)
-            nats += loss.detach()
+            summed = summed_nats(self.model, features, rows.targets[chosen], all_count=rows.all_count)
+            self.manual_backward(summed / divisor)
+            nats += summed.detach() / rows.num_targets
             if self.plan.carries_state:
                 states.append(detach(after))
         if states:
@@ -156,7 +178,7 @@ class Learner(pl.LightningModule):
         Raises: InputError if one is not finite.
         """
         progress = self.progress
-        losses = torch.stack(self._unseen).tolist() if self._unseen else []
+        losses = self.world.sum(torch.stack(self._unseen)).tolist() if self._unseen else []
         self._unseen.clear()
         for step, nats in enumerate(losses, start=progress.step - len(losses) + 1):
             if not math.isfinite(nats):
@@ -186,15 +208,15 @@ class Learner(pl.LightningModule):
         """Add the chunk's nats and tokens."""
         state = self._validation_state if rows.goes_on and self.plan.carries_state else None
         features, self._validation_state = self.model.read(rows.inputs, state)
-        all_count = rows.num_targets == rows.targets.numel()
-        self._validation_nats += summed_nats(self.model, features, rows.targets, all_count=all_count).item()
+        self._validation_nats += summed_nats(self.model, features, rows.targets, all_count=rows.all_count).item()
         self._validation_tokens += rows.num_targets
 
     def on_validation_epoch_end(self) -> None:
         """Divide once, and note whether this is the best so far."""
         progress = self.progress
-        nats_per_token_now = self._validation_nats / self._validation_tokens
-        bits_per_byte = self._validation_nats / math.log(2) / self._validation.num_bytes
+        nats = self.world.sum(torch.tensor(self._validation_nats, dtype=torch.float64, device=self.device)).item()
+        nats_per_token_now = nats / self._validation_tokens
+        bits_per_byte = nats / math.log(2) / self._validation.num_bytes
         values = {
             "tokens": self.plan.tokens_before(progress.step),
             "validation_nats_per_token": nats_per_token_now,

@@ -54,5 +54,6 @@ if "torchmetrics" not in sys.modules:
         import torchmetrics  # noqa: F401
 
 import pytorch_lightning as pl  # noqa: E402
+from pytorch_lightning import strategies  # noqa: E402
 
-__all__ = ["pl"]
+__all__ = ["pl", "strategies"]

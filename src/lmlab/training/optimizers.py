@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from lmlab.models.architectures.language_model import LanguageModel
+from lmlab.training.processes import cut_as, entire
 from lmlab.training.settings import AdamwSettings, MuonSettings, TrainingSettings
 
 _LONG = 1.5
@@ -90,7 +91,9 @@ class Float32Muon(Muon):
         weight.mul_(1 - group["lr"] * group["weight_decay"])
         # Steps as large as AdamW's (Liu et al. 2025, Muon is scalable for LLM training, section 2.2).
         scale = 0.2 * max(weight.shape) ** 0.5
-        weight.add_(orthogonalized(ahead, group["ns_coefficients"], group["ns_steps"]), alpha=-group["lr"] * scale)
+        # A shard of a matrix says nothing of its singular values.
+        change = orthogonalized(entire(ahead), group["ns_coefficients"], group["ns_steps"])
+        weight.add_(cut_as(weight, change), alpha=-group["lr"] * scale)
 
 
 def orthogonalized(

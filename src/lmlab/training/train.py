@@ -20,15 +20,18 @@ from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import check_seal, whole_folder, write_json
 from lmlab.memory import forget_peak_memory, keep_freed_memory, peak_memory_megabytes
+from lmlab.models.architectures.language_model import LanguageModel
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
 from lmlab.training.callbacks import BEST_NAME, Bar, KeepBest, Resume, ShareOfPeak
-from lmlab.training.learner import Learner
+from lmlab.training.learner import Learner, Watcher
 from lmlab.training.lightning import pl
+from lmlab.training.processes import World, leave_group, started_processes
 from lmlab.training.progress import write_history
 from lmlab.training.settings import TrainingSettings
 from lmlab.training.speed import Speed
 from lmlab.training.start import check_origin, load_start
+from lmlab.training.strategy import strategy_of
 
 log = logging.getLogger("lmlab")
 
@@ -72,17 +75,24 @@ class _Data(NamedTuple):
 
 
 def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, run: Run) -> dict:
-    """Train, write bundle, curves and report, and return the report."""
+    """Train, write bundle, curves and report, and return the report.
+
+    Where torchrun has started several processes, all but the first only train along, and return nothing.
+    """
+    if World.of_environment().rank:
+        join_training(settings, inputs, outputs.checkpoints)
+        return {}
     data = _open_data(settings, inputs)
     outputs.checkpoints.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(outputs.checkpoints.with_suffix(".lock"), timeout=0):
-            speed = Speed(run)
-            learner, started_from = _learner(settings, data, speed)
-            share = ShareOfPeak(speed, learner, settings.training, target_share=data.target_share)
-            forget_peak_memory()
-            keep_freed_memory()
-            seconds = _fit(learner, settings, outputs.checkpoints, share)
+            with started_processes(settings.runtime, _task(settings, inputs, outputs.checkpoints)) as world:
+                speed = Speed(run)
+                learner, started_from = _learner(settings, data, world, speed)
+                share = ShareOfPeak(speed, learner, settings.training, target_share=data.target_share)
+                forget_peak_memory()
+                keep_freed_memory()
+                seconds = _fit(learner, settings, outputs.checkpoints, [Bar(learner, settings.training), share])
             costs = {"seconds/train": seconds, "memory/train_megabytes": peak_memory_megabytes()}
             run.log_metrics(costs, step=learner.progress.step)
             report = _write(learner, settings, outputs, data, started_from)
@@ -90,6 +100,22 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
     except Timeout:
         raise InputError(f"another process trains in {outputs.checkpoints}: wait for it or stop it") from None
     return report
+
+
+def join_training(settings: TrainSettings, inputs: TrainInputs, checkpoints: Path) -> None:
+    """Train along as another process than the first; nothing is written."""
+    data = _open_data(settings, inputs)
+    learner, _ = _learner(settings, data, World.of_environment(), lambda *_: None)
+    keep_freed_memory()
+    _fit(learner, settings, checkpoints, [])
+    leave_group()
+
+
+def _task(settings: TrainSettings, inputs: TrainInputs, checkpoints: Path) -> dict:
+    """What `other_process` needs to train along."""
+    sections = {name: getattr(settings, name).model_dump() for name in ("model", "training", "runtime")}
+    places = {"tokens": inputs.tokens, "tokenizer": inputs.tokenizer, "checkpoints": checkpoints}
+    return {"seed": settings.seed, **sections, **{name: str(path) for name, path in places.items()}}
 
 
 def _open_data(settings: TrainSettings, inputs: TrainInputs) -> _Data:
@@ -124,21 +150,22 @@ def _batches_of_examples(
     return plan, validation_examples(validation_store, max_tokens=limit, batch_tokens=size, separator_id=separator_id)
 
 
-def _learner(settings: TrainSettings, data: _Data, speed: Speed) -> tuple[Learner, str | None]:
+def _learner(settings: TrainSettings, data: _Data, world: World, watch: Watcher) -> tuple[Learner, str | None]:
     """The learner at its start, and the digest of the weights that it starts from, if not from fresh ones."""
-    if settings.runtime.threads is not None:
-        torch.set_num_threads(settings.runtime.threads)
+    torch.set_num_threads(settings.runtime.threads or max(1, torch.get_num_threads() // world.local_size))
     torch.manual_seed(settings.seed)
-    model = build_model(
-        settings.model.model_dump(),
-        vocabulary_size=data.tokenizer.vocabulary_size,
-        context_length=data.context_length,
-        path="model",
-    )
+    model = _build(settings, data)
     if model.context_length is not None and data.plan.carries_state:
         raise InputError("training.carry_state: this model reads a bounded context and cannot carry its state: false")
     if settings.training.compile and not model.compiles:
         raise InputError("training.compile: torch.compile would unroll this model's layers over the time: false")
+    if world.size > 1 and settings.training.compile and settings.runtime.strategy == "fsdp":
+        raise InputError("training.compile: a model in shards is not compiled: false, or runtime.strategy=ddp")
+    if not data.task.prompt and settings.training.batch_rows % world.size:
+        raise InputError(
+            f"training.batch_rows: {settings.training.batch_rows} rows cannot be shared out evenly among {world.size} "
+            f"processes: a multiple of {world.size}"
+        )
     if model.needs_prompts and not data.task.prompt:
         raise InputError(
             f"task.name: {data.task.name} has no prompt, and this model answers prompts: choose a task with one, "
@@ -154,24 +181,28 @@ def _learner(settings: TrainSettings, data: _Data, speed: Speed) -> tuple[Learne
         validation=data.validation,
         runtime=settings.runtime,
         seed=settings.seed,
-        watch=speed,
+        watch=watch,
+        world=world,
     )
     return learner, started_from
 
 
-def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path, share: ShareOfPeak) -> float:
+def _build(settings: TrainSettings, data: _Data) -> LanguageModel:
+    return build_model(
+        settings.model.model_dump(),
+        vocabulary_size=data.tokenizer.vocabulary_size,
+        context_length=data.context_length,
+        path="model",
+    )
+
+
+def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path, shown: list[pl.Callback]) -> float:
     """Train to the end; the wall time of it in seconds."""
     training, runtime = settings.training, settings.runtime
     resume = Resume(learner, checkpoints, training, every_seconds=runtime.checkpoint_every_seconds)
-    resume.restore()
-    done = learner.progress.step
-    if learner.progress.stopped_by or done >= training.num_steps > 0:
-        return resume.seconds
-    if done:
-        log.info("resuming after step %d of %d", done, training.num_steps)
     # Order matters: the best weights are on disk before a checkpoint says so.
-    callbacks = [KeepBest(learner, checkpoints, training), resume, Bar(learner, training), share]
-    trainer = build_trainer(training, runtime, done=done, folder=checkpoints, callbacks=callbacks)
+    callbacks = [KeepBest(learner, checkpoints, training), resume, *shown]
+    trainer = build_trainer(training, runtime, learner.world, folder=checkpoints, callbacks=callbacks)
     if training.num_steps:
         trainer.fit(learner)
     else:
@@ -184,18 +215,22 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path, share: Sh
 
 
 def build_trainer(
-    training: TrainingSettings, runtime: RuntimeSettings, *, done: int, folder: Path, callbacks: list[pl.Callback]
+    training: TrainingSettings, runtime: RuntimeSettings, world: World, *, folder: Path, callbacks: list[pl.Callback]
 ) -> pl.Trainer:
-    """Lightning's Trainer for what is left after `done` steps: an epoch is from one validation to the next."""
+    """Lightning's Trainer, of whose epochs each is the stretch from one validation to the next."""
     # What Lightning would say of devices and of its own tips is not about this training.
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     return pl.Trainer(
         accelerator=runtime.accelerator,
-        devices=runtime.devices,
+        devices=world.local_size,
+        num_nodes=world.size // world.local_size,
+        strategy=strategy_of(runtime, world),
         precision=training.precision,
-        max_epochs=-(-training.num_steps // training.validate_every_steps) - done // training.validate_every_steps,
+        max_epochs=-1,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,
         deterministic=True,
         logger=False,
         enable_checkpointing=False,
@@ -209,8 +244,9 @@ def build_trainer(
 def _write(
     learner: Learner, settings: TrainSettings, outputs: TrainOutputs, data: _Data, started_from: str | None
 ) -> dict:
-    learner.model.load_state_dict(load_file(outputs.checkpoints / BEST_NAME))
-    report = {**_report(learner, settings), "started_from": started_from}
+    model = _build(settings, data)
+    model.load_state_dict(load_file(outputs.checkpoints / BEST_NAME))
+    report = {**_report(model, learner, settings), "started_from": started_from}
     facts = {
         "source": data.source,
         "seed": settings.seed,
@@ -219,7 +255,7 @@ def _write(
     with whole_folder(outputs.bundle) as folder:
         save_bundle(
             folder,
-            learner.model,
+            model,
             data.tokenizer,
             settings=settings.model.model_dump(),
             context_length=data.context_length,
@@ -231,8 +267,8 @@ def _write(
     return report
 
 
-def _report(learner: Learner, settings: TrainSettings) -> dict:
-    model, progress = learner.model, learner.progress
+def _report(model: LanguageModel, learner: Learner, settings: TrainSettings) -> dict:
+    progress = learner.progress
     return {
         "model": settings.model.name,
         "parameters": model.num_parameters(),
