@@ -141,7 +141,10 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def _shown(values: Mapping[str, float], *, suffix: str = "") -> str:
-    return f"{_number(values['median'])}{suffix} ({_number(values['low'])} to {_number(values['high'])})"
+    median = f"{_number(values['median'])}{suffix}"
+    if values["low"] == values["high"]:
+        return median
+    return f"{median} ({_number(values['low'])} to {_number(values['high'])})"
 
 
 def _number(value: float) -> str:

@@ -140,7 +140,12 @@ def clean_stage(work: Path, settings: dict[str, Any]) -> None:
 def encode_stage(work: Path, settings: dict[str, Any]) -> None:
     """The stage encode from the folder into the folder."""
     outputs = EncodeOutputs(work / "tokenizer", work / "tokens", work / "encoding.json")
-    encode(EncodeSettings(settings["task"], settings["tokenizer"]), EncodeInputs(work / "records"), outputs, Run())
+    encode(
+        EncodeSettings(settings["task"], settings["tokenizer"], settings["runtime"]),
+        EncodeInputs(work / "records"),
+        outputs,
+        Run(),
+    )
 
 
 def read_texts(path: Path) -> list[str]:

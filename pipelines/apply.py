@@ -13,9 +13,10 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from lmlab.applying import ADDRESSES
 from lmlab.errors import InputError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "models/export"
 SHOWN_LABELS = 5
+LONGEST_LINE = 1 << 24
+"""Bytes; a pipe may never end a line."""
 DECODING = {
     "max_new_tokens": (int, "tokens that an answer has at most"),
     "temperature": (float, "0 takes the likeliest token each time"),
@@ -152,9 +155,11 @@ def _lines(applier: "Applier", path: Path | None) -> Iterator[Asked]:
         yield from _records_in(applier, stream, f"{path}, line")
 
 
-def _records_in(applier: "Applier", stream: Iterable[bytes], name: str) -> Iterator[Asked]:
-    for number, line in enumerate(stream, start=1):
+def _records_in(applier: "Applier", stream: BinaryIO, name: str) -> Iterator[Asked]:
+    for number, line in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b""), start=1):
         where = f"{name} {number}: "
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{where}has more than {LONGEST_LINE:,} bytes: part it into several")
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
@@ -168,7 +173,7 @@ def _records_in(applier: "Applier", stream: Iterable[bytes], name: str) -> Itera
 def _json_record(line: str) -> dict[str, str]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON ({error}): write an object with the task's fields on each line") from None
     if not isinstance(record, dict):
         raise InputError("is no JSON object: write an object with the task's fields on each line")

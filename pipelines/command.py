@@ -97,7 +97,7 @@ def set_up() -> None:
 
 def is_users(error: Exception) -> bool:
     """Whether the user can mend what went wrong; the rest are our own mistakes and keep their traceback."""
-    return isinstance(error, InputError | OSError) or _is_full_disk(error)
+    return isinstance(error, InputError | OSError) or _is_full_disk(error) or _is_damaged_table(error)
 
 
 def report_error(error: Exception) -> int:
@@ -115,8 +115,13 @@ def describe(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def _is_damaged_table(error: Exception) -> bool:
+    """Whether Arrow refuses a file that a stage wrote; what a user gives is refused where it is read."""
+    return any(kind.__module__ == "pyarrow.lib" for kind in type(error).__mro__)
+
+
 def _is_full_disk(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    # Rust libraries (safetensors, tokenizers) pass the system's error on as text in exceptions of their own.
-    return f"(os error {errno.ENOSPC})" in str(error)
+    # Rust libraries (safetensors, tokenizers) and other processes pass the system's error on as text.
+    return any(name in str(error) for name in (f"(os error {errno.ENOSPC})", f"[Errno {errno.ENOSPC}]"))

@@ -4,7 +4,9 @@ Example: python -m pipelines.compose model=gru training.max_steps=500
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from pipelines.command import parser_of, run_command
 from pipelines.settings import SECTIONS, validate_params
 
 CONF = Path("conf")
+CODE = ("_target_", "hydra.callbacks", "hydra.searchpath")
+MOST_JOBS = 10_000
 
 
 def compose(overrides: Sequence[str], *, conf: Path = CONF) -> dict[str, Any]:
@@ -22,9 +26,7 @@ def compose(overrides: Sequence[str], *, conf: Path = CONF) -> dict[str, Any]:
 
     Raises: InputError that names the override that does not fit and the nearest right one.
     """
-    from hydra import initialize_config_dir
-
-    with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+    with _hydra(conf):
         _check_overrides(overrides, conf)
         return _hydra_compose(overrides, resolve=True)
 
@@ -36,10 +38,9 @@ def compose_choices(overrides: Sequence[str]) -> list[dict[str, Any]]:
 
     Raises: as `compose`, for every override and choice.
     """
-    from hydra import initialize_config_dir
-
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+    with _hydra(CONF):
         parsed = [one for one in _check_overrides(overrides, CONF) if not one.is_hydra_override()]
+        _check_number([one for one in parsed if one.is_discrete_sweep()])
         fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
         # Sorted: a shuffled range comes in another order each time.
         choices = [sorted(_choice_words(one)) for one in parsed if one.is_discrete_sweep()]
@@ -55,13 +56,45 @@ def compose_jobs(overrides: Sequence[str]) -> list[tuple[list[str], dict[str, An
 
     Raises: as `compose`, for every override.
     """
-    from hydra import initialize_config_dir
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+    with _hydra(CONF):
         parsed = [one for one in _check_overrides(overrides, CONF) if not one.is_hydra_override()]
+        _check_number(parsed)
         [jobs] = BasicSweeper.split_arguments(parsed, None)
         return [(job, _hydra_compose(job, resolve=True)) for job in jobs]
+
+
+@contextmanager
+def _hydra(conf: Path) -> Iterator[None]:
+    """Hydra with this folder of settings, in the block.
+
+    Raises: InputError for what Hydra itself refuses.
+    """
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+
+    with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+        try:
+            yield
+        except HydraException as error:
+            raise InputError(f"{error}: no such override can be composed") from None
+
+
+def _check_number(overrides: Sequence[Any]) -> None:
+    """Raise InputError for a sweep of more jobs than anybody waits for."""
+    number = 1
+    for one in overrides:
+        if one.is_sweep_override() and not one.is_discrete_sweep():
+            raise InputError(
+                f"{one.key_or_group}: an interval is for a search, such as hydra/sweeper=optuna: give values"
+            )
+        if one.is_sweep_override():
+            number *= sum(1 for _ in islice(one.sweep_string_iterator(), MOST_JOBS + 1))
+        if number > MOST_JOBS:
+            raise InputError(
+                f"{one.key_or_group}: with it the sweep has more than {MOST_JOBS:,} jobs: give fewer values"
+            )
 
 
 def common_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
@@ -83,6 +116,8 @@ def _check_overrides(overrides: Sequence[str], conf: Path) -> list[Any]:
     except HydraException as error:
         raise InputError(f"{str(error).splitlines()[0]}: write overrides as key=value") from None
     groups = {path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()}
+    for one in parsed:
+        _refuse_code(one)
     own = [one for one in parsed if not one.is_add() and not one.key_or_group.startswith("hydra")]
     for one in own:
         if one.key_or_group in groups:
@@ -93,6 +128,14 @@ def _check_overrides(overrides: Sequence[str], conf: Path) -> list[Any]:
         if key not in groups and key not in known and not _inside_open_mapping(key, known):
             raise InputError(f"{key}: there is no such setting; {nearest(key, known | set(SECTIONS))}")
     return parsed
+
+
+def _refuse_code(override: Any) -> None:
+    """Raise InputError for an override that names what Hydra is to import and call, or where else it is to look."""
+    key, line = override.key_or_group, str(override.input_line)
+    for name in CODE:
+        if name in line:
+            raise InputError(f"{key}: '{name}' says what code is to be run; conf/ says that, and no override")
 
 
 def _known_keys(of_groups: Sequence[Any]) -> set[str]:
@@ -109,13 +152,11 @@ def _choice_words(override: Any) -> list[str]:
 
 def _hydra_compose(overrides: Sequence[str], *, resolve: bool) -> dict[str, Any]:
     from hydra import compose as hydra_compose
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     try:
         return OmegaConf.to_container(hydra_compose("config", overrides=list(overrides)), resolve=resolve)  # type: ignore[return-value]
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:  # Hydra's own, and for some overrides whatever its code stumbles over
         with_overrides = f" with {' '.join(overrides)}" if overrides else ""
         raise InputError(f"conf/ cannot be composed{with_overrides}: {error}") from None
 

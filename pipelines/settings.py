@@ -14,7 +14,7 @@ from lmlab.export.settings import ExportSettings
 from lmlab.models import MODELS
 from lmlab.registry import Registry
 from lmlab.runtime import RuntimeSettings
-from lmlab.text import nearest
+from lmlab.text import nearest, shown
 from lmlab.training.settings import TrainingSettings
 
 SECTIONS: dict[str, type[Settings] | Registry | None] = {
@@ -66,5 +66,5 @@ def _validate_section(name: str, values: Any) -> Any:
 
 def _seed(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
-        raise InputError(f"seed: must be a whole number from 0 to {2**32 - 1}, found {value!r}")
+        raise InputError(f"seed: must be a whole number from 0 to {2**32 - 1}, found {shown(value)}")
     return value

@@ -5,14 +5,17 @@ import importlib
 import logging
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lmlab.errors import InputError
 from lmlab.files import read_seal
 from lmlab.run import Run
 from pipelines.command import CommandParser
+from pipelines.machine_faults import machine_faults_told
 from pipelines.workspace import CHECKPOINTS, checkpoints_folder, pipeline_file, stage_fingerprints, work_folder
 
 log = logging.getLogger("lmlab")
@@ -68,8 +71,12 @@ class Stage(NamedTuple):
     outputs: type
 
     def call(self, settings: Mapping[str, Any], paths: Mapping[str, Path], run: Run) -> dict:
-        """Run the stage with these typed sections and these paths, each by name; return its report."""
-        return self.run(_pick(self.settings, settings), _pick(self.inputs, paths), _pick(self.outputs, paths), run)
+        """Run the stage with these typed sections and these paths, each by name; return its report.
+
+        Raises: InputError for what the user or the machine did wrong.
+        """
+        with machine_faults_told(self.name):
+            return self.run(_pick(self.settings, settings), _pick(self.inputs, paths), _pick(self.outputs, paths), run)
 
 
 def load_stage(name: str) -> Stage:
@@ -88,17 +95,46 @@ def load_stage(name: str) -> Stage:
 def stage_command(name: str) -> int:
     """Run one stage as DVC does, `python -m pipelines.NAME --PATH-NAME PATH ...`; paths not given are DVC's."""
     paths = _parse_paths(name)
+    with _only_one(name), machine_faults_told(name):
+        _run_stage(name, paths)
+    return 0
+
+
+@contextmanager
+def _only_one(stage: str) -> Iterator[None]:
+    """Hold the project's lock of the stage.
+
+    Raises: InputError if another process holds it: both would write the same files.
+    """
+    from filelock import FileLock, Timeout
+
+    if not _is_first():
+        yield
+        return
+    path = work_folder(Path.cwd()) / f"{stage}.lock"
+    path.parent.mkdir(exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"another process runs the stage {stage} in this folder: wait for it or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _run_stage(name: str, paths: dict[str, Path]) -> None:
     if "params" not in _entry(name):
         log.info("stage %s", name)
         load_stage(name).call({}, paths, Run())
-        return 0
+        return
     from lmlab.config import read_params
     from pipelines.settings import validate_params
 
     params = read_params(Path("params.yaml"))
     settings = validate_params(params)
-    # Of the processes that torchrun starts, the first tells of the run.
-    is_first = os.environ.get("RANK", "0") == "0"
+    is_first = _is_first()
     # Before the imports: those of training take seconds.
     log.log(logging.INFO if is_first else logging.DEBUG, "stage %s", name)
     if name == TRAINING:
@@ -113,7 +149,11 @@ def stage_command(name: str) -> int:
         run_tracked_stage(name, params, settings, paths)
     else:
         load_stage(name).call(settings, paths, Run())
-    return 0
+
+
+def _is_first() -> bool:
+    """Whether this process tells of the run, of those that torchrun starts."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _pick(names: type, values: Mapping[str, Any]) -> Any:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("lmlab")
 
 UNTRACKED_OVERRIDES = (
-    *("runtime.", "hydra.launcher", "hydra/launcher", "hydra.sweep."),
+    *("runtime.", "runtime/", "hydra.launcher", "hydra/launcher", "hydra.sweep."),
     *("hydra.sweeper.dry_run", "hydra.sweeper.retry_failed"),
 )
 """Overrides that change where and when jobs run, not which jobs the sweep has."""

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from lmlab.config import read_params
-from lmlab.files import SEAL_NAME, read_json
+from lmlab.files import read_seal
 from lmlab.tracking.fill import track
 from lmlab.tracking.store import tracking_address
 from pipelines.command import parser_of, run_command
@@ -23,7 +23,7 @@ def main() -> int:
     project = Path.cwd()
     params = read_params(project / "params.yaml")
     validate_params(params)
-    source_digest = read_json(project / PROJECT_FILES["tokens"] / SEAL_NAME)["source"]
+    source_digest = read_seal(project / PROJECT_FILES["tokens"])["source"]
     identity = run_identity(project, params, source_digest, name=run_name(params), parent=None)
     paths = {name: project / path for name, path in PROJECT_FILES.items()}
     # MLflow takes seconds to import.

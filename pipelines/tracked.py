@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lmlab.files import SEAL_NAME, read_json
+from lmlab.files import read_seal
 from lmlab.text import digest_of
 from lmlab.tracking.fill import RunFiles
 from lmlab.tracking.identity import RunIdentity
@@ -63,7 +63,7 @@ def run_tracked_stage(
 ) -> None:
     """Run a stage in the project's own folders, as a part of its run."""
     project = Path.cwd()
-    source_digest = read_json(project / PROJECT_FILES["tokens"] / SEAL_NAME)["source"]
+    source_digest = read_seal(project / PROJECT_FILES["tokens"])["source"]
     identity = run_identity(project, params, source_digest, name=run_name(params), parent=None)
     # MLflow is imported beside the stage's own imports.
     with tracked_apart(project, identity) as run:

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmlab.config import PartSettings, validate
+from lmlab.config import PartSettings, read_params, validate
 from lmlab.data.encode import EncodeInputs, EncodeOutputs, EncodeSettings, encode
 from lmlab.data.task import LearnedTask, TaskSettings
 from lmlab.data.tokenizer import TOKENIZERS
 from lmlab.files import whole_folder, write_seal
 from lmlab.run import Run
+from lmlab.runtime import RuntimeSettings
 
+CONF = Path(__file__).parents[1] / "conf"
 NOUNS = ["cat", "dog", "tree", "house", "river", "stone", "bird", "child", "road", "cloud"]
 VERBS = ["sees", "likes", "finds", "follows", "paints", "carries", "hears", "meets"]
 
@@ -79,17 +81,31 @@ def write_records(folder: Path, splits: dict[str, list[str]], *, documents: dict
     return folder
 
 
+def runtime_settings(preparation: str = "processes", *, threads: int = 1, **values: object) -> RuntimeSettings:
+    """conf/runtime/default.yaml with so many threads, and with this preparation, some values of which are others."""
+    folder = CONF / "runtime"
+    section = read_params(folder / "default.yaml")
+    del section["defaults"]
+    chosen = {**read_params(folder / "preparation" / f"{preparation}.yaml"), **values}
+    return validate(RuntimeSettings, {**section, "threads": threads, "preparation": chosen}, path="runtime")
+
+
 def tokenizer_settings(name: str, **values: object) -> PartSettings:
     """Validated settings of a kind of tokenizer."""
     return validate(TOKENIZERS.get(name).settings, {"name": name, "depends_on": None, **values}, path="tokenizer")
 
 
 def encode_records(
-    records: Path, folder: Path, tokenizer: PartSettings, *, task: dict[str, Any] = LANGUAGE_MODELING
+    records: Path,
+    folder: Path,
+    tokenizer: PartSettings,
+    *,
+    task: dict[str, Any] = LANGUAGE_MODELING,
+    runtime: RuntimeSettings | None = None,
 ) -> Encoded:
-    """Run the stage encode."""
+    """Run the stage encode, in one process or as `runtime` says."""
     outputs = EncodeOutputs(folder / "tokenizer", folder / "tokens", folder / "encoding.json")
-    settings = EncodeSettings(validate(TaskSettings, task, path="task"), tokenizer)
+    settings = EncodeSettings(validate(TaskSettings, task, path="task"), tokenizer, runtime or runtime_settings())
     encode(settings, EncodeInputs(records), outputs, Run())
     return Encoded(outputs.tokenizer, outputs.tokens)
 

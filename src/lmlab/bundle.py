@@ -11,15 +11,21 @@ from lmlab.data.task import LearnedTask
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import check_seal, read_json, write_json, write_seal
+from lmlab.memory import bounded_memory
+from lmlab.model_folders import building_bytes, check_depth
 from lmlab.models import MODELS
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lmlab.models.architectures.language_model import LanguageModel
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
 FORMAT = 2
 """Of the bundle: raised when an older bundle can no longer be read."""
+SIZES = ("vocabulary_size", "context_length")
+"""What a model is built with beside its settings."""
 
 
 class Bundle(NamedTuple):
@@ -36,10 +42,16 @@ class Bundle(NamedTuple):
 
 
 def build_model(settings: dict, *, vocabulary_size: int, context_length: int, path: str) -> "LanguageModel":
-    """A fresh model from plain settings found at this path; context_length is what it must read at once."""
+    """A fresh model from plain settings found at this path; context_length is what it must read at once.
+
+    Raises: InputError if the settings do not fit, or ask for more than there is memory.
+    """
     part = MODELS.get(str(settings.get("name")))
     typed = validate(part.settings, settings, path=path)
-    return part.build(typed, vocabulary_size=vocabulary_size, context_length=context_length)
+    try:
+        return part.build(typed, vocabulary_size=vocabulary_size, context_length=context_length)
+    except (MemoryError, OverflowError, RuntimeError) as error:
+        raise InputError(f"{path}: this model cannot be built: {str(error).partition(chr(10))[0]}") from None
 
 
 def save_bundle(
@@ -69,9 +81,6 @@ def load_bundle(folder: Path) -> Bundle:
 
     Raises: InputError if a file is missing, was changed, or does not fit the others.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from lmlab.models.architectures.language_model import weights_follow
 
     check_seal(folder)
@@ -82,8 +91,8 @@ def load_bundle(folder: Path) -> Bundle:
             f"{path}: this is no bundle of format {FORMAT}, found {config.get('format')!r}: "
             "train again with this version of lmlab"
         )
-    for key, kind in (("model", dict), ("vocabulary_size", int), ("context_length", int)):
-        if not isinstance(config.get(key), kind):
+    for key, kind in (("model", dict), *((size, int) for size in SIZES)):
+        if type(config.get(key)) is not kind or (kind is int and config[key] < 0):
             raise InputError(f"{path}: {key} is missing or of the wrong type: take the bundle as training wrote it")
     validate(LearnedTask, config.get("task"), path=f"{path}: task")
     tokenizer = Tokenizer.load(folder)
@@ -92,7 +101,9 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder}: the tokenizer has {tokenizer.vocabulary_size} tokens, "
             f"the model was trained with {config['vocabulary_size']}: take both from one bundle"
         )
-    with weights_follow():
+    weights = _read_weights(folder / WEIGHTS_NAME)
+    check_depth(config["model"], tensors=len(weights), path=f"{path}: model")
+    with weights_follow(), bounded_memory(building_bytes([folder / WEIGHTS_NAME])):
         model = build_model(
             config["model"],
             vocabulary_size=config["vocabulary_size"],
@@ -100,8 +111,21 @@ def load_bundle(folder: Path) -> Bundle:
             path=f"{path}: model",
         )
     try:
-        weights = load_file(folder / WEIGHTS_NAME)
         model.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         raise InputError(f"{folder / WEIGHTS_NAME} does not hold this model's weights: {error}") from None
     return Bundle(model.eval(), tokenizer, config)
+
+
+def _read_weights(path: Path) -> "dict[str, Tensor]":
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+        for name, tensor in weights.items():
+            if not tensor.is_floating_point() or not tensor.isfinite().all():
+                raise InputError(f"{path} is damaged: {name} holds what is no finite number")
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(f"{path} does not hold this model's weights: {error}") from None
+    return weights

@@ -4,13 +4,14 @@ Values stand in conf/ alone. params.yaml is conf/ composed by Hydra; stages read
 """
 
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lmlab.errors import InputError
-from lmlab.text import nearest
+from lmlab.text import nearest, shown
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -38,6 +39,9 @@ class WatchedSettings(PartSettings):
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
+MOST_BYTES = 1 << 20
+"""Of a file of settings; OmegaConf takes a minute for more."""
+
 
 def validate(settings_class: type[SettingsT], values: object, *, path: str) -> SettingsT:
     """The typed settings from plain values of the section at this path.
@@ -45,7 +49,7 @@ def validate(settings_class: type[SettingsT], values: object, *, path: str) -> S
     Raises: InputError that names the first wrong key by its full path, the value found and what is allowed.
     """
     if not isinstance(values, Mapping):
-        raise InputError(f"{path}: expected a mapping of settings, found {values!r}")
+        raise InputError(f"{path}: expected a mapping of settings, found {shown(values)}")
     try:
         return settings_class.model_validate(dict(values))
     except ValidationError as error:
@@ -63,7 +67,7 @@ def _explain(error: ValidationError, settings_class: type[Settings], path: str) 
     if fault["type"] == "missing":
         return f"{where}: this setting is missing; compose params.yaml again with `python -m pipelines.compose`"
     message = fault["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(fault["input"], Mapping) else f", found {fault['input']!r}"
+    found = "" if isinstance(fault["input"], Mapping) else f", found {shown(fault['input'])}"
     return f"{where}: {message}{found}"
 
 
@@ -99,6 +103,22 @@ def _classes_in(annotation: Any) -> list[type[Settings]]:
     return [found for inner in getattr(annotation, "__args__", ()) for found in _classes_in(inner)]
 
 
+def _yaml_text(path: Path) -> str:
+    """The file's text, which stays as small as it is when it is read.
+
+    Raises: ValueError for a file that is too large, or refers to parts of itself.
+    """
+    import yaml
+
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+    text = path.read_text(encoding="utf-8")
+    if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+        # Parts that refer to parts that refer to parts spell out billions in a few lines.
+        raise ValueError("it refers to parts of itself (*name), which must be written out")
+    return text
+
+
 def read_params(path: Path) -> dict[str, Any]:
     """The sections of a params.yaml as plain values.
 
@@ -106,14 +126,12 @@ def read_params(path: Path) -> dict[str, Any]:
     """
     # PyYAML reads 1e-4 as a string; OmegaConf's loader does not.
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     try:
-        values = OmegaConf.to_container(OmegaConf.load(path))
+        values = OmegaConf.to_container(OmegaConf.load(StringIO(_yaml_text(path))))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: write it with `python -m pipelines.compose`") from None
-    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+    except Exception as error:  # Of many kinds: of numbers, dates, interpolations, depths.
         raise InputError(
             f"{path} is not valid YAML: {error}; write it again with `python -m pipelines.compose`"
         ) from None

@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and seals that show when one was changed by hand.
 
-A seal is `seal.json` in an output folder: the SHA-256 of every other file there and a few facts
-that the next stage needs. Stages check the seal of what they read.
+A seal is `seal.json` in an output folder: the SHA-256 of every other file there, a few facts that the next stage
+needs, and the SHA-256 of all this. Stages check the seal of what they read.
 """
 
 import hashlib
@@ -13,23 +13,47 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lmlab.errors import InputError
+from lmlab.text import digest_of
 
 SEAL_NAME = "seal.json"
+_OWN_DIGEST = "digest"
+
+
+class Facts(dict):
+    """What a seal says; to ask for what it lacks is an InputError."""
+
+    def __init__(self, folder: Path, facts: Mapping[str, object]) -> None:
+        super().__init__(facts)
+        self._folder = folder
+
+    def __missing__(self, name: str) -> object:
+        """Raise InputError."""
+        raise InputError(f"{self._folder / SEAL_NAME} lacks {name}: delete {self._folder} and run `dvc repro`")
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place when the block ends without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
+    _clean_up(folder, partial, old)
     partial.mkdir()
     try:
         yield partial
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            # Deleted where it stands, a kill would leave a part of it.
+            folder.rename(old)
         partial.rename(folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _clean_up(folder, partial, old)
+
+
+def _clean_up(folder: Path, partial: Path, old: Path) -> None:
+    """Leave nothing but the folder, new or old, wherever the writing of it has ended."""
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for rest in (partial, old):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 @contextmanager
@@ -59,7 +83,7 @@ def read_json(path: Path) -> dict:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: run the stage that writes it first (`dvc repro`)") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}): delete it and run `dvc repro`") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} holds no JSON object: delete it and run `dvc repro`")
@@ -90,17 +114,40 @@ def path_digest(path: Path) -> object:
 def write_seal(folder: Path, facts: Mapping[str, object]) -> None:
     """Write the folder's seal with these facts (JSON values) beside the digests."""
     files = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder_files(folder)}
-    write_json(folder / SEAL_NAME, {**facts, "files": files})
+    content = {**facts, "files": files}
+    write_json(folder / SEAL_NAME, {**content, _OWN_DIGEST: digest_of(content)})
+
+
+def read_seal(folder: Path) -> dict:
+    """The facts of a folder's seal, whose files are not compared.
+
+    Raises: InputError if the folder or the seal is missing, or the seal was changed.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} does not exist: run the stage that writes it first (`dvc repro`)")
+    seal = read_json(folder / SEAL_NAME)
+    # Seals of earlier versions hold none.
+    if seal.pop(_OWN_DIGEST, None) not in (None, _digest_of_content(seal)):
+        raise InputError(
+            f"{folder / SEAL_NAME} was changed after it was written (it differs from its own digest): "
+            f"delete {folder} and run `dvc repro` to write it again"
+        )
+    return Facts(folder, seal)
+
+
+def _digest_of_content(seal: dict) -> str:
+    try:
+        return digest_of(seal)
+    except (ValueError, RecursionError):
+        return "none: no seal is written with such numbers"
 
 
 def check_seal(folder: Path, *, only: str | None = None) -> dict:
     """The facts of a folder's seal, after comparing each file (or only the named one) with its digest.
 
-    Raises: InputError if the folder or seal is missing, or a file is missing or was changed.
+    Raises: InputError if the folder or seal is missing, or the seal or a file is missing or was changed.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} does not exist: run the stage that writes it first (`dvc repro`)")
-    seal = read_json(folder / SEAL_NAME)
+    seal = read_seal(folder)
     digests = seal.get("files")
     if not isinstance(digests, dict):
         raise InputError(f"{folder / SEAL_NAME} names no files: delete {folder} and run `dvc repro` to write it again")
@@ -108,6 +155,8 @@ def check_seal(folder: Path, *, only: str | None = None) -> dict:
         if only is not None and name != only:
             continue
         path = folder / name
+        if ".." in path.parts or Path(name).is_absolute():
+            raise InputError(f"{folder / SEAL_NAME} names {name}, which does not lie in {folder}: delete {folder}")
         if not path.is_file():
             raise InputError(f"{path} is missing: delete {folder} and run `dvc repro` to write it again")
         if file_digest(path) != expected:

@@ -3,7 +3,8 @@
 import ctypes
 import resource
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MEGABYTE = 1e6
@@ -24,6 +25,25 @@ def peak_memory_megabytes() -> float:
                 return int(line.split()[1]) * 1024 / _MEGABYTE
     unit = 1 if sys.platform == "darwin" else 1024  # see getrusage(2) of each system
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MEGABYTE
+
+
+@contextmanager
+def bounded_memory(more_bytes: int) -> Iterator[None]:
+    """The block with a MemoryError where it takes more than so many bytes on top, where the system can (Linux).
+
+    For short calls of libraries that ask for what a file says: other threads have the same bound meanwhile.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    with suppress(OSError):
+        # The sixth number is what the limit counts: not the room that allocators only reserve. See proc(5).
+        held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
+        bounds = [bound for bound in (soft, hard, held + more_bytes) if bound != resource.RLIM_INFINITY]
+        if held:
+            resource.setrlimit(resource.RLIMIT_DATA, (min(bounds), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def keep_freed_memory() -> None:

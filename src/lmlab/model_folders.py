@@ -8,7 +8,9 @@ Weights are safetensors and nothing else, which hold numbers alone; no code of a
 import logging
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lmlab.errors import InputError
 from lmlab.files import file_digest, read_json
@@ -19,9 +21,16 @@ log = logging.getLogger("lmlab")
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
+LONGEST_NAME = 255
+"""Of a file; no system has longer ones."""
 WANTED = ["model*.safetensors", "*.json"]
 """What is fetched of a repository."""
 _NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_BUILDING_BYTES, _BUILDING_TIMES = 1 << 30, 4
+# In the names of settings, ours and those of config.json, for what a model builds one after another.
+_BUILT_IN_TURN = ("layer", "expert", "num_blocks", "num_labels")
+# A smaller model may still say what holds for those of its kind.
+_MORE_LAYERS = 500
 _WITHOUT_NETWORK = "without a network, name a folder"
 
 
@@ -30,7 +39,10 @@ def find_model_folder(source: str, *, path: str) -> Path:
 
     `path` is the setting that names it. Raises: InputError if there is none, or neither hub nor cache can give it.
     """
-    folder = Path(source).expanduser()
+    try:
+        folder = Path(source).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: {source} names nobody's home directory") from None
     if folder.is_dir():
         return folder
     name, _, revision = source.partition("@")
@@ -91,7 +103,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / INDEX_NAME).is_file():
         places = read_json(folder / INDEX_NAME).get("weight_map")
         names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
-        if not names or any(Path(name).name != name for name in names):
+        if not names or any(Path(name).name != name or len(name) > LONGEST_NAME for name in names):
             raise InputError(f"{folder / INDEX_NAME} does not say which files of its folder hold the weights")
     else:
         names = [WEIGHTS_NAME]
@@ -114,6 +126,33 @@ def _check_weights(path: Path) -> None:
             pass
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged, or no safetensors file ({error}): get it again") from None
+
+
+def building_bytes(files: Sequence[Path]) -> int:
+    """Memory that a model with the weights of these files may take while it is built; settings may ask for any size."""
+    return _BUILDING_BYTES + _BUILDING_TIMES * sum(path.stat().st_size for path in files)
+
+
+def num_tensors(files: Sequence[Path]) -> int:
+    """How many tensors these files, which `weight_files` has seen, hold."""
+    from safetensors import safe_open
+
+    found = 0
+    for path in files:
+        with safe_open(path, framework="numpy") as weights:
+            found += len(weights.keys())
+    return found
+
+
+def check_depth(settings: Any, *, tensors: int, path: str) -> None:
+    """Raise InputError where settings ask for far more layers than there are tensors: no end to building them."""
+    if not isinstance(settings, Mapping):
+        return
+    for key, value in settings.items():
+        is_depth = isinstance(value, int) and any(part in str(key) for part in _BUILT_IN_TURN)
+        if is_depth and value > tensors + _MORE_LAYERS:
+            raise InputError(f"{path}.{key}: {value} is far more than the {tensors} tensors of the weights can be")
+        check_depth(value, tensors=tensors, path=f"{path}.{key}")
 
 
 def weights_digest(folder: Path) -> str:

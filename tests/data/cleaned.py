@@ -14,6 +14,7 @@ from lmlab.data.source import SPLITS, Record, Source
 from lmlab.data.sources import SOURCES
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
+from tests.corpus import runtime_settings
 
 PROJECT = Path(__file__).parents[2]
 SHARED = PROJECT.parent / "shared" / "data"
@@ -69,10 +70,16 @@ class Cleaned(NamedTuple):
         return next(rule for rule in self.report["rules"] if rule["name"] == name)
 
 
-def run_clean(folder: Path, source: PartSettings, cleaning: CleaningSettings, *, threads: int = 1) -> Cleaned:
-    """Run the stage clean into a folder, in so many processes."""
-    values = {**read_params(PROJECT / "conf" / "runtime" / "default.yaml"), "threads": threads}
-    runtime = validate(RuntimeSettings, values, path="runtime")
+def run_clean(
+    folder: Path,
+    source: PartSettings,
+    cleaning: CleaningSettings,
+    *,
+    threads: int = 1,
+    runtime: RuntimeSettings | None = None,
+) -> Cleaned:
+    """Run the stage clean into a folder, in so many processes, or as `runtime` says."""
+    runtime = runtime or runtime_settings(threads=threads)
     outputs = CleanOutputs(folder / "records", folder / "cleaning.json")
     report = clean(CleanSettings(source, cleaning, runtime), CleanInputs(), outputs, Run())
     return Cleaned(report, outputs.records, outputs.cleaning)

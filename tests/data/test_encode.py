@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from lmlab.config import validate
-from lmlab.data.encode import BATCH_RECORDS, EncodeInputs, EncodeOutputs, EncodeSettings, encode
+from lmlab.data.encode import EncodeInputs, EncodeOutputs, EncodeSettings, encode
+from lmlab.data.encoder import BATCH_RECORDS
 from lmlab.data.store import TokenStore
 from lmlab.data.task import TaskSettings
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import file_digest, folder_files, read_json
 from lmlab.run import Run
-from tests.corpus import LANGUAGE_MODELING, encode_records, texts, tokenizer_settings, write_records
+from tests.corpus import LANGUAGE_MODELING, encode_records, runtime_settings, texts, tokenizer_settings, write_records
 
 CHARACTERS = tokenizer_settings("characters", min_frequency=1)
 
@@ -107,4 +108,4 @@ def test_a_template_that_names_a_field_too_many_is_refused(tmp_path: Path) -> No
     outputs = EncodeOutputs(tmp_path / "t", tmp_path / "k", tmp_path / "e.json")
     records = write_records(tmp_path / "r", _splits(["ab"]))
     with pytest.raises(InputError, match="names the field 'texts', which the records lack; did you mean 'text'"):
-        encode(EncodeSettings(task, CHARACTERS), EncodeInputs(records), outputs, Run())
+        encode(EncodeSettings(task, CHARACTERS, runtime_settings()), EncodeInputs(records), outputs, Run())

@@ -263,9 +263,9 @@ def test_only_the_columns_that_are_needed_leave_the_disk(tmp_path: Path, monkeyp
     asked: list[list[str]] = []
     iter_batches = pq.ParquetFile.iter_batches
 
-    def spy(file: pq.ParquetFile, size: int, columns: list[str]):
+    def spy(file: pq.ParquetFile, size: int, columns: list[str], use_threads: bool):
         asked.append(columns)
-        return iter_batches(file, size, columns=columns)
+        return iter_batches(file, size, columns=columns, use_threads=use_threads)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
     read_rows(_write_nested(tmp_path, ".parquet"), ["x.text.0", "x.text.1"])

@@ -53,7 +53,9 @@ EVALUATION = {
 RUNTIME = {
     "accelerator": "cpu",
     "devices": 1,
+    "strategy": "ddp",
     "threads": None,
+    "preparation": {"name": "processes"},
     "workers": 0,
     "checkpoint_every_seconds": 0,
     "tracking": False,
@@ -100,7 +102,8 @@ def prepare(folder: Path, model_name: str) -> EvaluateInputs:
         part.settings, {"name": "characters", "min_frequency": 1, "depends_on": None}, path="tokenizer"
     )
     outputs = EncodeOutputs(folder / "tokenizer", inputs.tokens, folder / "encoding.json")
-    encode(EncodeSettings(settings().task, characters), EncodeInputs(inputs.records), outputs, Run())
+    sections = EncodeSettings(settings().task, characters, settings().runtime)
+    encode(sections, EncodeInputs(inputs.records), outputs, Run())
     tokenizer = Tokenizer.load(folder / "tokenizer")
     torch.manual_seed(0)
     model = build_model(MODELS[model_name], vocabulary_size=tokenizer.vocabulary_size, context_length=12, path="model")

@@ -146,12 +146,14 @@ def test_a_job_whose_process_is_killed_takes_no_other_with_it(name: str, app: Pa
 
 
 class LostTask:
-    """A Ray whose tasks end with the error that stands for them."""
+    """A Ray whose tasks end with the error, or the result, that stands for them."""
 
     exceptions = ray_errors
 
-    def get(self, reference: BaseException) -> None:
-        raise reference
+    def get(self, reference: object) -> object:
+        if isinstance(reference, BaseException):
+            raise reference
+        return reference
 
 
 JOB = Shipment("x=1", ".", [], b"")
@@ -165,16 +167,24 @@ LOST = [
 @pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
 def test_a_task_that_ray_lost_is_a_killed_job(error: BaseException) -> None:
     ray: Any = LostTask()
-    outcome = _ray_result(ray, error, JOB).return_value
+    outcome = _ray_result(ray, error, JOB, again=lambda _: error).return_value
     assert outcome.state == "KILLED"
     assert str(error).splitlines()[0] in outcome.error
     assert "\n" not in outcome.error
 
 
+def test_a_job_whose_machine_is_lost_is_tried_once_more() -> None:
+    ray: Any = LostTask()
+    tried = []
+    found = _ray_result(ray, ray_errors.NodeDiedError("gone"), JOB, again=lambda job: tried.append(job) or "done")
+    assert found == "done"
+    assert tried == [JOB]
+
+
 def test_what_a_task_raised_itself_is_raised() -> None:
     ray: Any = LostTask()
     with pytest.raises(ray_errors.RayTaskError):
-        _ray_result(ray, ray_errors.RayTaskError("job", "traceback", ValueError("x")), JOB)
+        _ray_result(ray, ray_errors.RayTaskError("job", "traceback", ValueError("x")), JOB, again=lambda _: JOB)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -204,6 +214,7 @@ def test_a_signal_to_the_parent_ends_the_jobs_in_order_and_leaves_no_process(sen
         (["hydra/launcher=joblib", "hydra.launcher.num_workers=0"], "hydra.launcher.num_workers: "),
         (["hydra/launcher=submitit", "hydra.launcher.cluster=slurmm"], "hydra.launcher.cluster: "),
         (["hydra/launcher=ray", "hydra.launcher.gpus_per_job=-1"], "hydra.launcher.gpus_per_job: "),
+        (["hydra/launcher=ray", "hydra.launcher.address=127.0.0.1:1"], "hydra.launcher.address: nothing answers at "),
     ],
 )
 def test_a_setting_that_does_not_fit_is_named(arguments: list[str], message: str, app: Path) -> None:

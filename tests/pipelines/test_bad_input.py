@@ -1,8 +1,6 @@
 """What a user can get wrong ends with one line that says what, where and what would be right."""
 
 import shlex
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,8 +8,8 @@ import pytest
 
 from pipelines.stages import stage_command
 from pipelines.workspace import pipeline_file
-from tests.pipelines.conftest import Fails, main_of, one_error
-from tests.pipelines.tiny import SOURCE, TINY, TRANSFORMER, command_of, environment, write_text
+from tests.pipelines.conftest import Fails, main_of
+from tests.pipelines.tiny import SOURCE, TINY, TRANSFORMER, write_text
 
 UNTRACKED = "runtime.tracking=false"
 
@@ -160,26 +158,3 @@ def test_a_stage_before_its_inputs_names_the_stage_to_run(
     assert "data/records does not exist: run the stage that writes it first" in fails(
         "encode", *_stage_arguments(project, "encode")
     )
-
-
-def _can_mount() -> bool:
-    unshare = shutil.which("unshare")
-    return bool(unshare) and subprocess.run([unshare, "-rm", "true"], check=False, capture_output=True).returncode == 0
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not _can_mount(), reason="this system lets no user mount a small disk")
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _composed(project, monkeypatch)
-    disk = project / "data"
-    disk.mkdir()
-    words = shlex.join(command_of("clean", *_stage_arguments(project, "clean")))
-    mounted = f"mount -t tmpfs -o size=16k tmpfs data && {words}; code=$?; ls -A data; exit $code"
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", mounted], env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stderr
-    assert "the disk is full" in one_error(done.stderr)
-    assert done.stdout == ""

@@ -15,9 +15,9 @@ from tests.pipelines.conftest import Fails
 from tests.pipelines.tiny import kill_group, new_project, start_command
 
 
-def _get(port: int, path: str, host: str) -> int:
+def _get(port: int, path: str, host: str, **headers: str) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", path, headers={"Host": host})
+    connection.request("GET", path, headers={"Host": host, **headers})
     try:
         return connection.getresponse().status
     finally:
@@ -37,6 +37,9 @@ def test_the_page_is_there_for_this_machine_and_ends_quietly(tmp_path: Path) -> 
         port = int(found.group(1))
         assert _get(port, "/", f"127.0.0.1:{port}") == 200
         assert _get(port, "/", f"evil.example:{port}") == 421
+        assert _get(port, "/", f"10.evil.example:{port}") == 421
+        assert _get(port, "/config", f"127.0.0.1:{port}", Origin=f"http://127.0.0.1:{port}") == 200
+        assert _get(port, "/config", f"127.0.0.1:{port}", Origin="http://evil.example") == 403
         assert _get(port, "/gradio_api/info", f"127.0.0.1:{port}") == 404
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=30) == 0

@@ -126,7 +126,7 @@ def test_a_signal_in_mid_training_leaves_the_run_killed_and_no_traceback(
     process = start_command(project, "run", *TINY, *TRANSFORMER, "training.max_steps=1000000")
     try:
         deadline = time.monotonic() + 60
-        while not list(project.glob("work/checkpoints-*/best.safetensors")):
+        while not list(project.glob("work/checkpoints-*/best.weights")):
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.05)

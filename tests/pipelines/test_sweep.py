@@ -161,7 +161,12 @@ def test_other_data_or_code_is_another_sweep_and_where_it_runs_is_not(
         found[name] = _fingerprint(folder, monkeypatch)
     assert found["one"] == found["same"]
     assert len(set(found.values())) == 3
-    for elsewhere in ("hydra/launcher=joblib", "hydra.sweeper.num_trials=9", "hydra.sweeper.retry_failed=true"):
+    for elsewhere in (
+        "hydra/launcher=joblib",
+        "runtime/preparation=ray",
+        "hydra.sweeper.num_trials=9",
+        "hydra.sweeper.retry_failed=true",
+    ):
         assert _fingerprint(tmp_path / "one", monkeypatch, [elsewhere, "seed=1"]) == found["one"]
 
 

@@ -38,7 +38,9 @@ def test_the_page_is_there_under_this_machines_names(guard: Guard, host: str) ->
     assert headers["x-frame-options"] == "DENY"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "10.0.0.7", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "10.0.0.7", "10.evil.example", ""]
+)
 def test_another_name_gets_nothing(guard: Guard, host: str) -> None:
     assert ask(guard, "/", host=host)[0] == 421
 
@@ -68,3 +70,4 @@ def test_an_open_page_is_there_under_its_name_and_numbers_alone() -> None:
     assert ask(guard, "/", host="10.0.0.7:7860")[0] == 200
     assert ask(guard, "/", host="[fe80::1]:7860")[0] == 200
     assert ask(guard, "/", host="evil.example:7860")[0] == 421
+    assert ask(guard, "/", host="10.evil.example:7860")[0] == 421

@@ -1,4 +1,4 @@
-"""Real servers of MLflow on 127.0.0.1, and requests to them."""
+"""Real servers on 127.0.0.1, those of MLflow above all, and requests to them."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -52,6 +52,13 @@ def mlflow_server(*arguments: str, port: int, ready: str, folder: Path, store: s
     variables = {**os.environ, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
     if store is not None:
         variables["MLFLOW_TRACKING_URI"] = store
+    with served(command, port=port, ready=ready, folder=folder, variables=variables) as address:
+        yield address
+
+
+@contextmanager
+def served(command: list[str], *, port: int, ready: str, folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
+    """The address of a command that serves on this port, gone with all its processes after the block."""
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=variables, cwd=folder, start_new_session=True)
     address = f"http://127.0.0.1:{port}"

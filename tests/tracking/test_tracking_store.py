@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import RestException
 
 from lmlab.run import Run
 from lmlab.tracking import RunIdentity, TrackingError, open_store, track, tracked_run, tracking_address
 from lmlab.tracking.fill import RunFiles
+from lmlab.tracking.store import told
 
 NO_FILES = RunFiles(*[None] * len(RunFiles._fields))
 
@@ -103,3 +106,37 @@ def test_a_deleted_experiment_is_named_with_the_way_to_bring_it_back(project: Pa
     store.client.delete_experiment(store.experiment_id)
     with pytest.raises(TrackingError, match="mlflow experiments restore --experiment-id"):
         open_store(project)
+
+
+@pytest.mark.parametrize("method", ["log_batch", "log_inputs"])
+def test_what_a_server_refuses_once_is_told_again(
+    method: str, project: Path, identity: RunIdentity, files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell, refused = getattr(MlflowClient, method), set()
+
+    def busy(client: MlflowClient, run_id: str, *arguments: object, **named: object) -> object:
+        # As PostgreSQL does while another machine writes the same.
+        kind = tuple(named)
+        if "metrics" not in named and kind not in refused:
+            refused.add(kind)
+            raise RestException({"error_code": "BAD_REQUEST", "message": "duplicate key value"})
+        return tell(client, run_id, *arguments, **named)
+
+    monkeypatch.setattr(MlflowClient, method, busy)
+    run = open_store(project).client.get_run(track(project, identity, files).run_id)
+    assert refused
+    assert run.data.params["seed"] == "1"
+    assert run.inputs is not None
+    assert len(run.inputs.dataset_inputs) == 3
+
+
+def test_what_a_server_refuses_twice_is_an_error() -> None:
+    asked = []
+
+    def refuse() -> None:
+        asked.append(1)
+        raise RestException({"error_code": "INTERNAL_ERROR", "message": "no"})
+
+    with pytest.raises(RestException):
+        told(refuse)
+    assert len(asked) == 2

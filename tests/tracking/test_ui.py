@@ -1,12 +1,16 @@
 import base64
+import http.client
 import json
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lmlab.tracking import open_store, serve_ui, ui
 from lmlab.tracking.view import VIEW_TAG, saved_view
+from tests.pipelines.tiny import command_of, environment, new_project
+from tests.tracking.servers import free_port, served
 
 
 def _state(value: str) -> dict:
@@ -46,3 +50,46 @@ def test_the_ui_serves_the_projects_store_on_this_machine_only(
     assert f"--backend-store-uri sqlite:///{project}/mlflow.db" in line
     assert "--host 127.0.0.1 --port 5001" in line
     assert "http://127.0.0.1:5001/#/experiments/1/runs?viewStateShareKey=lmlab" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def ui_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port where `python -m pipelines.ui` serves."""
+    folder, port = new_project(tmp_path_factory.mktemp("ui") / "project"), free_port()
+    command = command_of("ui", "--port", str(port))
+    with served(command, port=port, ready="/health", folder=folder, variables=environment()):
+        yield port
+
+
+def _status(port: int, method: str, path: str, **headers: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(
+            method, path, body=b'{"max_results": 1}', headers={"Content-Type": "application/json", **headers}
+        )
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.slow
+def test_the_ui_is_there_under_this_machines_names_alone(ui_port: int) -> None:
+    # A name that its owner makes mean 127.0.0.1 is how a site gets at a server here.
+    theirs = ["evil.example", "10.evil.example", "192.168.evil.example", "127.0.0.1.evil.example", "10.0.0.7"]
+    for path in ("/", "/ajax-api/2.0/mlflow/experiments/search?max_results=1", "/get-artifact?run_uuid=x&path=y"):
+        for name in ("127.0.0.1", "localhost"):
+            assert _status(ui_port, "GET", path, Host=f"{name}:{ui_port}") != 403
+            # As a tunnel's other end is called.
+            assert _status(ui_port, "GET", path, Host=f"{name}:8080") != 403
+        for name in theirs:
+            assert _status(ui_port, "GET", path, Host=name) == 403
+            assert _status(ui_port, "GET", path, Host=f"{name}:{ui_port}") == 403
+
+
+@pytest.mark.slow
+def test_another_site_cannot_use_the_ui(ui_port: int) -> None:
+    own = f"http://127.0.0.1:{ui_port}"
+    for path in ("/api/2.0/mlflow/experiments/search", "/ajax-api/2.0/mlflow/experiments/search"):
+        assert _status(ui_port, "POST", path, Origin=own) == 200
+        for origin in ("http://evil.example", "https://127.0.0.1.evil.example", "null"):
+            assert _status(ui_port, "POST", path, Origin=origin) == 403

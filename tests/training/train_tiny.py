@@ -79,6 +79,7 @@ RUNTIME: dict[str, Any] = {
     "devices": 1,
     "strategy": "ddp",
     "threads": 1,
+    "preparation": {"name": "processes"},
     "workers": 0,
     "checkpoint_every_seconds": 0.0,
     "tracking": False,

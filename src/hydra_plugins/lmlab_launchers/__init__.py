@@ -3,6 +3,7 @@
 Hydra finds them here, and imports this file at each start: what is heavy is imported by the launcher that needs it.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.lmlab_launchers._shipping import Shipment, pack
 from lmlab.run import Outcome
+
+
+log = logging.getLogger("lmlab")
 
 
 class ProcessLauncher(Launcher):
@@ -51,6 +55,7 @@ class ProcessLauncher(Launcher):
 def died(job: Shipment, why: object) -> JobReturn:
     """What a job whose process ended under it returns: the others go on."""
     error = f"its process died before the job ended ({why})"
+    log.warning("%s: %s", job.name, error)
     return JobReturn(
         overrides=job.name.split(" "), status=JobStatus.COMPLETED, _return_value=Outcome("KILLED", {}, error)
     )

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from lmlab.config import PositiveFloat, PositiveInt, Settings, validate
+from lmlab.config import PositiveInt, Settings, validate
+from lmlab.runtime import SlurmJobs
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -23,17 +24,11 @@ class JoblibSettings(Settings):
         return max(1, (os.cpu_count() or 1) // self.num_workers)
 
 
-class SubmititSettings(Settings):
+class SubmititSettings(SlurmJobs):
     """Jobs of a Slurm cluster."""
 
-    cluster: Literal["slurm", "local"]
-    partition: str | None
-    num_workers: PositiveInt
-    """Jobs side by side."""
     cpus_per_job: PositiveInt
     gpus_per_job: Annotated[int, Field(ge=0)]
-    memory_gigabytes: PositiveFloat
-    timeout_minutes: PositiveInt
 
 
 class RaySettings(Settings):

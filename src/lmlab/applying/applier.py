@@ -1,6 +1,7 @@
 """A model that answers texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 import torch
@@ -12,9 +13,10 @@ from lmlab.data.tokenizer import Tokenizer
 from lmlab.decoding.answers import answer_prompts
 from lmlab.decoding.generate import write
 from lmlab.decoding.ranking import rank_choices
+from lmlab.decoding.sampling import NO_NUMBERS
 from lmlab.errors import InputError
 from lmlab.models.architectures.language_model import LanguageModel
-from lmlab.text import nearest
+from lmlab.text import is_text, nearest
 
 OPENING = "text"
 """The field of a task without a prompt: what the model goes on from."""
@@ -78,6 +80,8 @@ class Applier:
             batch_rows=batch_rows,
             shows_progress=False,
         )
+        if not all(answer.log_likelihood is None or isfinite(answer.log_likelihood) for answer in answers):
+            raise InputError(NO_NUMBERS)
         return [
             Reply(self.tokenizer.decode(answer.tokens), answer.log_likelihood, None, answer.tokens)
             for answer in answers
@@ -137,6 +141,8 @@ class Applier:
                 )
             if not isinstance(record[name], str):
                 raise InputError(f"{name}: must be a text, found {record[name]!r}")
+            if not is_text(record[name]):
+                raise InputError(f"{name}: is no text: it holds half of a surrogate pair")
             if self.task.prompt and not record[name].strip():
                 raise InputError(f"{name}: is empty; give the text that the model is to answer")
 
@@ -175,6 +181,8 @@ class Applier:
             batch_rows=batch_rows,
         )  # (prompts, choices)
         replies = []
+        if not nats.isfinite().all():
+            raise InputError(NO_NUMBERS)
         for row, shares in zip(nats, torch.softmax(nats, dim=-1), strict=True):
             order = shares.argsort(descending=True, stable=True).tolist()
             probabilities = {labels[choice]: float(shares[choice]) for choice in order}

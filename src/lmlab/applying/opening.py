@@ -6,9 +6,10 @@ from typing import Literal
 
 from lmlab.applying.applier import Applier
 from lmlab.applying.plain import open_plain
-from lmlab.bundle import load_bundle
+from lmlab.bundle import WEIGHTS_NAME, load_bundle
 from lmlab.engines.onnx_model import engine_of
 from lmlab.errors import InputError
+from lmlab.files import SEAL_NAME
 
 Engine = Literal["auto", "onnxruntime", "torch"]
 
@@ -40,7 +41,8 @@ def _bundle_of(folder: Path) -> Path:
     if not folder.is_dir():
         raise InputError(f"{folder} does not exist: name a bundle or an export folder, or train one with `make repro`")
     for candidate in (folder, folder / BUNDLE):
-        if "format" in _config_of(candidate):
+        # A damaged config.json says nothing: the seal beside the weights then names it.
+        if "format" in _config_of(candidate) or all((candidate / name).is_file() for name in (SEAL_NAME, WEIGHTS_NAME)):
             return candidate
     raise InputError(f"{folder} holds no model: name a bundle, or a folder with {BUNDLE}/ such as models/export")
 
@@ -49,6 +51,6 @@ def _config_of(folder: Path) -> dict:
     """The folder's config.json; empty where there is none."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}

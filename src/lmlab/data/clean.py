@@ -3,7 +3,7 @@
     source -> batches -> rules for one record -> spool on disk -> rules that compare records -> parquet
 
 Memory stays flat: records pass through in batches, and comparing needs a few bytes for each. Batches of a large source
-are cleaned in several processes; what is written does not depend on their number.
+are cleaned in several processes, or on a cluster; what is written does not depend on their number.
 """
 
 import logging
@@ -21,12 +21,12 @@ from lmlab.config import PartSettings
 from lmlab.data.cleaning.batches import Sizes, batches, tallies
 from lmlab.data.cleaning.comparing import EXACT, KEPT, LEAKED, NEAR, RULES, Comparison, Place
 from lmlab.data.cleaning.judging import judge
-from lmlab.data.cleaning.pool import in_order, num_cores
 from lmlab.data.cleaning.settings import CleaningSettings
 from lmlab.data.cleaning.tally import RuleTally
 from lmlab.data.records import RecordWriter, Spool, spool_schema
 from lmlab.data.source import SPLITS, Source
 from lmlab.data.sources import SOURCES
+from lmlab.data.workers import each_of
 from lmlab.errors import InputError
 from lmlab.files import whole_folder, write_json, write_seal
 from lmlab.run import Run
@@ -68,7 +68,7 @@ def clean(settings: CleanSettings, inputs: CleanInputs, outputs: CleanOutputs, r
     with whole_folder(outputs.records) as folder:
         with tempfile.TemporaryDirectory(prefix="spool-", dir=folder) as spool_folder:
             cleaning = _Cleaning(source, settings.cleaning, Path(spool_folder))
-            before = cleaning.read(processes=settings.runtime.threads or num_cores())
+            before = cleaning.read(settings.runtime, outputs.records.parent)
             after = cleaning.write(folder)
         rows = {split: sizes.records for split, sizes in after.items()}
         write_seal(folder, {"stage": "clean", "source": digest, "fields": list(source.fields), "rows": rows})
@@ -109,12 +109,13 @@ class _Cleaning:
         self.tallies = tallies(settings)
         self.leaked = 0
 
-    def read(self, *, processes: int) -> Sizes:
+    def read(self, runtime: RuntimeSettings, folder: Path) -> Sizes:
         """Clean each record by itself and spool it; returns the sizes before cleaning."""
         before = Sizes()
         content = [self._source.fields.index(field) for field in self._source.content]
         work = partial(judge, settings=self._settings, fields=self._source.fields, content=content)
-        found = in_order(work, batches(self._source.records()), processes=processes, num_here=BATCHES_HERE)
+        parts = batches(self._source.records())
+        found = each_of(work, parts, runtime=runtime, num_here=BATCHES_HERE, folder=folder)
         with tqdm(desc="clean", unit=" records", disable=None) as bar:
             for judged in found:
                 before = before.plus(judged.before)

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from lmlab.errors import InputError
-from lmlab.text import nearest
+from lmlab.text import is_text, listed, nearest, shown
 
 # What records/*.parquet calls its own columns.
 TAKEN_FIELDS = ("id", "document_number", "piece_number")
@@ -101,7 +101,7 @@ def no_column(path: str, names: Collection[str]) -> str:
     hint = nearest(column, names)
     near = f"; {hint}" if names and hint.startswith("did you mean") else ""
     return (
-        f"there is no column '{path}', it has {', '.join(names) or 'none'}{near}; "
+        f"there is no column '{path}', it has {listed(names) or 'none'}{near}; "
         "map them with source.columns={field: column}"
     )
 
@@ -179,13 +179,9 @@ def _is_list_of_text(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    return f"{type(value).__name__} {repr(value)[:40]}"
+    return f"{type(value).__name__} {shown(value)[:40]}"
 
 
 def _without_half_pairs(text: str) -> str:
     """The text with U+FFFD for each half of a surrogate pair, which JSON can spell and no UTF-8 file can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+    return text if is_text(text) else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

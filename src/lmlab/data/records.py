@@ -13,6 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lmlab.data.source import SPLITS
+from lmlab.errors import InputError
+from lmlab.files import check_seal
+
 # A shard is mapped into memory as a whole while it is read, and let go after that.
 SHARD_BYTES = 32 << 20
 BATCH_ROWS = 1000
@@ -30,6 +34,35 @@ def spool_schema(fields: Sequence[str]) -> pa.Schema:
 def record_schema(fields: Sequence[str]) -> pa.Schema:
     """Columns of records/*.parquet."""
     return pa.schema([("id", pa.string()), ("document_number", pa.int64()), *_texts(fields)])
+
+
+def check_records(folder: Path) -> dict:
+    """The facts of a folder of records, after comparing its files with its seal and with what records look like.
+
+    Raises: InputError if a file is missing, was changed, or holds other columns than the seal says.
+    """
+    facts = check_seal(folder)
+    fields = facts["fields"]
+    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+        raise InputError(f"{folder}: the seal names no fields: delete {folder} and run `dvc repro`")
+    for split in SPLITS:
+        path = folder / f"{split}.parquet"
+        try:
+            with pq.ParquetFile(path) as file:
+                found, num_nulls = file.schema_arrow, _num_nulls(file.metadata)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path}: not a whole parquet file: {error}") from None
+        wanted = record_schema(fields)
+        if not found.equals(wanted) or num_nulls:
+            what = f"other columns than {', '.join(wanted.names)}, or records without one of them"
+            raise InputError(f"{path} holds {what}: delete {folder} and run `dvc repro` to write it again")
+    return facts
+
+
+def _num_nulls(metadata: pq.FileMetaData) -> int:
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    known = (group.column(place).statistics for group in groups for place in range(group.num_columns))
+    return sum(statistics.null_count or 0 for statistics in known if statistics is not None)
 
 
 def _texts(fields: Sequence[str]) -> list[tuple[str, pa.DataType]]:

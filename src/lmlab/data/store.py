@@ -8,7 +8,6 @@ that its document goes on after has no separator.
 """
 
 import mmap
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -16,8 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from lmlab.data.tokenizer.bulk.flat import FlatTokens, Lengths
+from lmlab.config import validate
+from lmlab.data.task import LearnedTask
+from lmlab.data.tokenizer.bulk.flat import Lengths
+from lmlab.errors import InputError
+from lmlab.files import check_seal
 
+FACTS: dict[str, tuple[type, ...]] = {
+    "source": (str,),
+    "separator_id": (int,),
+    "task": (dict,),
+    "context_length": (int, type(None)),
+}
+"""What the seal of a folder of tokens says, beside the files."""
 TOKENS_NAME = "tokens.{split}.npy"
 INDEX_NAME = "index.{split}.safetensors"
 
@@ -38,7 +48,21 @@ class TokenStore(NamedTuple):
 
     @classmethod
     def open(cls, folder: Path, split: str) -> "TokenStore":
-        """The store of a split ("train", "validation", "test") as the stage encode wrote it."""
+        """The store of a split ("train", "validation", "test") as the stage encode wrote it.
+
+        Raises: InputError if its files are damaged, or do not fit each other.
+        """
+        try:
+            store = cls._open(folder, split)
+            _check_fit(store)
+        except Exception as error:  # of numpy, which reads the header as Python's words, of safetensors, and ours
+            raise InputError(
+                f"{folder}: the tokens of {split} are damaged ({error}): delete {folder} and run `dvc repro`"
+            ) from None
+        return store
+
+    @classmethod
+    def _open(cls, folder: Path, split: str) -> "TokenStore":
         tokens = np.load(folder / TOKENS_NAME.format(split=split), mmap_mode="r")
         if isinstance(tokens, np.memmap) and tokens.size:
             # Windows are read at random: reading ahead would fill memory with tokens that nobody asked for.
@@ -61,11 +85,57 @@ class TokenStore(NamedTuple):
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
 
+def check_tokens(folder: Path) -> dict:
+    """The facts of a folder of tokens, after comparing its files with its seal.
+
+    Raises: InputError if a file is missing or was changed, or a fact is not as the stage encode writes it.
+    """
+    facts = check_seal(folder)
+    for name, kind in FACTS.items():
+        if not isinstance(facts[name], kind) or isinstance(facts[name], bool):
+            raise InputError(f"{folder}: the seal's {name} is not as the stage encode writes it: delete {folder}")
+    validate(LearnedTask, facts["task"], path=f"{folder}: task")
+    return facts
+
+
+def _check_fit(store: TokenStore) -> None:
+    """Raise ValueError where the arrays cannot be those of one store."""
+    count = len(store.target_bytes)
+    per_record = (store.prompt_lengths, store.target_bytes, store.documents)
+    if store.tokens.ndim != 1 or store.tokens.dtype.kind != "u":
+        raise ValueError("no row of tokens")
+    if store.offsets.shape != (count + 1,) or any(array.shape != (count,) for array in per_record):
+        raise ValueError("not every record has its place, prompt, size and document")
+    if any(array.dtype.kind != "i" for array in (store.offsets, *per_record)):
+        raise ValueError("its records are not described by whole numbers")
+    lengths = np.diff(store.offsets)
+    if store.offsets[0] != 0 or store.offsets[-1] != len(store.tokens) or (lengths < 0).any():
+        raise ValueError("its records do not cover its tokens")
+    if (store.prompt_lengths < 0).any() or (store.prompt_lengths > lengths).any() or (store.target_bytes < 0).any():
+        raise ValueError("a prompt is longer than its record, or a size is below 0")
+
+
+class StoredRows(NamedTuple):
+    """Records on their way into a store."""
+
+    tokens: NDArray[np.unsignedinteger]
+    """One record after another."""
+    lengths: Lengths
+    prompt_lengths: Lengths
+    target_bytes: Lengths
+    documents: NDArray[np.int64]
+
+
+def store_type(vocabulary_size: int) -> "np.dtype[np.unsignedinteger]":
+    """The type of the tokens of a store."""
+    return np.dtype(np.uint16 if vocabulary_size <= 2**16 else np.uint32)
+
+
 class StoreWriter:
     """Writes a split's store record by record."""
 
     def __init__(self, folder: Path, split: str, *, vocabulary_size: int) -> None:
-        self._dtype = np.dtype(np.uint16 if vocabulary_size <= 2**16 else np.uint32)
+        self._dtype = store_type(vocabulary_size)
         self._folder, self._split = folder, split
         # Counted here: what a map of the file has read would count as this process's memory.
         self.is_used = np.zeros(vocabulary_size, np.bool_)
@@ -76,16 +146,14 @@ class StoreWriter:
         self._target_bytes: list[NDArray[np.int64]] = []
         self._documents: list[NDArray[np.int64]] = []
 
-    def append(
-        self, records: FlatTokens, *, prompt_lengths: Lengths, target_bytes: Lengths, documents: Sequence[int]
-    ) -> None:
+    def append(self, rows: StoredRows) -> None:
         """Add records, in order."""
-        self.is_used[records.ids] = True
-        self._stream.write(records.ids.astype(self._dtype).tobytes())
-        self._lengths.append(records.lengths)
-        self._prompt_lengths.append(prompt_lengths.astype(np.int32))
-        self._target_bytes.append(target_bytes)
-        self._documents.append(np.asarray(documents, dtype=np.int64))
+        self.is_used[rows.tokens] = True
+        self._stream.write(rows.tokens.astype(self._dtype).tobytes())
+        self._lengths.append(rows.lengths)
+        self._prompt_lengths.append(rows.prompt_lengths.astype(np.int32))
+        self._target_bytes.append(rows.target_bytes)
+        self._documents.append(rows.documents)
 
     def close(self) -> None:
         """Write the index and the final length."""

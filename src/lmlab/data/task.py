@@ -4,13 +4,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lmlab.config import PositiveInt, Settings
 from lmlab.errors import InputError
 from lmlab.text import nearest
 
 _FIELD = re.compile(r"\{(\w+)\}")
+# Memory is reserved for what is asked for at most, and no number on the way may overflow.
+MaxNewTokens = Annotated[int, Field(gt=0, le=1_000_000)]
+NumBeams = Annotated[int, Field(gt=0, le=1_000)]
+LEAST_TEMPERATURE = 1e-6
+"""Above 0: less would divide logits beyond all numbers."""
 
 
 class SamplingSettings(Settings):
@@ -18,17 +23,24 @@ class SamplingSettings(Settings):
 
     temperature: float = Field(ge=0)
     """0 takes the most likely token."""
-    top_k: int = Field(ge=0)
+    top_k: int = Field(ge=0, lt=2**31)
     """Draw from the k most likely tokens; 0 is no bound."""
     top_p: float = Field(gt=0, le=1)
     """Draw from the fewest likeliest tokens whose probabilities sum to at least this; 1 is no bound."""
+
+    @field_validator("temperature")
+    @classmethod
+    def _check_temperature(cls, temperature: float) -> float:
+        if 0 < temperature < LEAST_TEMPERATURE:
+            raise ValueError(f"must be 0 or at least {LEAST_TEMPERATURE:g}")
+        return temperature
 
 
 class SamplingDecoding(Settings):
     """An answer written token by token as the model's distribution says; temperature 0 is greedy."""
 
     name: Literal["sampling"]
-    max_new_tokens: PositiveInt
+    max_new_tokens: MaxNewTokens
     sampling: SamplingSettings
 
 
@@ -36,10 +48,10 @@ class BeamDecoding(Settings):
     """The likeliest answer that a beam search finds."""
 
     name: Literal["beam"]
-    max_new_tokens: PositiveInt
-    beams: PositiveInt
+    max_new_tokens: MaxNewTokens
+    beams: NumBeams
     """Answers that are kept side by side."""
-    length_penalty: float = Field(ge=0)
+    length_penalty: float = Field(ge=0, le=10)
     """Exponent of the length that a log likelihood is divided by; 0 divides by nothing (Wu et al. 2016, section 7)."""
 
 
@@ -80,6 +92,14 @@ class Answering(Settings):
     cutting: CuttingSettings
     decoding: DecodingSettings
 
+    @model_validator(mode="after")
+    def _check_prompt(self) -> Self:
+        if not self.prompt and self.decoding.name != "sampling":
+            raise ValueError("a task without a prompt goes on with plain text, which decoding.name=sampling does")
+        if self.cutting.field is not None and f"{{{self.cutting.field}}}" not in self.prompt:
+            raise ValueError(f"cutting.field: the prompt has no field '{self.cutting.field}'")
+        return self
+
     def prompt_of(self, record: Mapping[str, str]) -> str:
         """The record put into the template; braces in the record's own text stay as they are."""
         return _filled(self.prompt, record)
@@ -94,6 +114,12 @@ class LearnedTask(Answering):
 
     choices: list[str]
     """The answers that ranking chooses from; empty where nothing is ranked."""
+
+    @model_validator(mode="after")
+    def _check_ranked(self) -> Self:
+        if self.decoding.name == "ranking":
+            _check_choices(self.choices)
+        return self
 
 
 class TaskSettings(Answering):
@@ -113,12 +139,10 @@ class TaskSettings(Answering):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.prompt and self.decoding.name != "sampling":
-            raise ValueError("a task without a prompt goes on with plain text, which decoding.name=sampling does")
         if self.choices is not None and self.decoding.name != "ranking":
             raise ValueError("choices are for decoding.name=ranking alone; set choices to null")
-        if self.cutting.field is not None and f"{{{self.cutting.field}}}" not in self.prompt:
-            raise ValueError(f"cutting.field: the prompt has no field '{self.cutting.field}'")
+        if self.choices is not None:
+            _check_choices(self.choices)
         return self
 
     def target_of(self, record: Mapping[str, str]) -> str:
@@ -129,6 +153,11 @@ class TaskSettings(Answering):
         """What a model that is trained on this task with these choices keeps of it."""
         shared = {name: getattr(self, name) for name in Answering.model_fields}
         return LearnedTask(**shared, choices=list(choices))
+
+
+def _check_choices(choices: Sequence[str]) -> None:
+    if not choices or len(set(choices)) < len(choices):
+        raise ValueError("decoding.name=ranking needs choices, each of them once")
 
 
 def _filled(template: str, record: Mapping[str, str]) -> str:

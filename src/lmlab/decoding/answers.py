@@ -12,6 +12,8 @@ from lmlab.decoding.beam import beam_search
 from lmlab.decoding.generate import generate
 from lmlab.decoding.ranking import rank_choices
 from lmlab.decoding.reading import batches_by_length
+from lmlab.decoding.sampling import NO_NUMBERS
+from lmlab.errors import InputError
 from lmlab.models.architectures.language_model import LanguageModel
 from lmlab.text import digest_of
 
@@ -120,6 +122,8 @@ def _search(
         stop_id=stop_id,
         batch_rows=batch_rows,
     )
+    if not all(found):
+        raise InputError(NO_NUMBERS)
     return [Answer(best.tokens, best.log_likelihood, None) for [best] in found]
 
 

@@ -18,7 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lmlab.decoding.reading import batches_by_length, check_prompts, conditioned
+from lmlab.errors import InputError
 from lmlab.models.architectures.language_model import LanguageModel, State
+
+# Each is a call inside a call.
+MOST_FORKS = 60
 
 
 class _Node(NamedTuple):
@@ -67,14 +71,17 @@ def _tree(choices: Sequence[Sequence[int]]) -> _Node:
     return _fork([(number, tuple(choice)) for number, choice in enumerate(choices)], shared=0)
 
 
-def _fork(rests: list[tuple[int, tuple[int, ...]]], *, shared: int) -> _Node:
+def _fork(rests: list[tuple[int, tuple[int, ...]]], *, shared: int, forks: int = 0) -> _Node:
     """The node of these choices, by number, whose rests have their first `shared` tokens in common."""
+    if forks > MOST_FORKS:
+        raise InputError(f"the labels begin with one another more than {MOST_FORKS} deep: shorten them")
     by_next: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
     for number, rest in rests:
         if len(rest) > shared:
             by_next.setdefault(rest[shared], []).append((number, rest[shared:]))
     children = [
-        _fork(group, shared=len(os.path.commonprefix([rest for _, rest in group]))) for group in by_next.values()
+        _fork(group, shared=len(os.path.commonprefix([rest for _, rest in group])), forks=forks + 1)
+        for group in by_next.values()
     ]
     ended = [number for number, rest in rests if len(rest) == shared]
     return _Node(rests[0][1][:shared] if rests else (), ended, children)

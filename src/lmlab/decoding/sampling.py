@@ -5,9 +5,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lmlab.data.task import SamplingSettings as Sampling
+from lmlab.errors import InputError
 from lmlab.models.architectures.language_model import likeliest
 
-__all__ = ["Sampling", "draw"]
+__all__ = ["NO_NUMBERS", "Sampling", "draw"]
+
+NO_NUMBERS = "the model gives no finite numbers: its weights are damaged, or its training went astray"
 
 
 def draw(
@@ -28,6 +31,8 @@ def draw(
     chosen = (cumulative <= threshold).sum(dim=-1, keepdim=True)
     # Rounding may put the threshold on the total itself, behind the last token that is allowed.
     last = (ordered > 0).sum(dim=-1, keepdim=True) - 1
+    if int(last.min()) < 0:
+        raise InputError(NO_NUMBERS)
     return tokens.gather(-1, torch.minimum(chosen, last)).squeeze(-1)
 
 

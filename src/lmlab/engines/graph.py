@@ -29,6 +29,8 @@ NUM_WANTED = "num_wanted"
 USED, TOTAL = "used", "total"
 """Inputs of a fused graph: the last position of each row that was read, counted from 0, and the total length."""
 
+MOST_BYTES = 2**31 - 2**26
+"""Of the weights of a graph: protobuf takes no message of 2 GiB, and tables of positions need a little of it."""
 
 Attend = Callable[[str, int], str]
 """Adds the attention of a block: from what it reads, and the block's number, to what it found."""
@@ -51,11 +53,13 @@ class Graph(NamedTuple):
 
 
 def graph_of(model: "LanguageModel", *, fused: bool) -> Graph | None:
-    """The model's graph; None for a kind of model that has none.
+    """The model's graph; None for a kind of model that has none, and for one that is too large for one file.
 
     A fused graph is for onnxruntime alone: only the last `num_wanted` positions get logits, and where it has the input
     `used`, keys and values may be written in place, into tensors that are longer than what was read.
     """
+    if graph_bytes(model) > MOST_BYTES:
+        return None
     builder = _Builder(model, fused=fused)
     match model:
         case TransformerLanguageModel():
@@ -63,6 +67,11 @@ def graph_of(model: "LanguageModel", *, fused: bool) -> Graph | None:
         case RecurrentLanguageModel():
             return builder.finish(_recurrent(builder, model), state=builder.state)
     return None
+
+
+def graph_bytes(model: "LanguageModel") -> int:
+    """Bytes of the weights in the model's graph at most: the output has a vocabulary's matrix of its own there."""
+    return 4 * (model.num_parameters() + sum(weight.numel() for weight in model.embedding_parameters()))
 
 
 class _Builder:

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import torch
 
 from lmlab.bundle import Bundle, load_bundle
-from lmlab.data.store import TokenStore
+from lmlab.data.records import check_records
+from lmlab.data.store import TokenStore, check_tokens
 from lmlab.data.task import TaskSettings
 from lmlab.data.tokenizer import FILE_NAME as TOKENIZER_NAME
 from lmlab.errors import InputError
@@ -26,7 +27,7 @@ from lmlab.evaluation.predictions import Predictions, write_predictions
 from lmlab.evaluation.samples import Sample, generate_samples
 from lmlab.evaluation.scoring import examples_of, reading_sentence, score_tokens
 from lmlab.evaluation.settings import EvaluationSettings
-from lmlab.files import check_seal, file_digest, write_json
+from lmlab.files import file_digest, write_json
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
 
@@ -63,8 +64,8 @@ class EvaluateOutputs(NamedTuple):
 def evaluate(settings: EvaluateSettings, inputs: EvaluateInputs, outputs: EvaluateOutputs, run: Run) -> dict:  # noqa: ARG001
     """Write the report, the predictions and the plots, and return the report."""
     metrics = _metrics(settings.task)
-    facts = check_seal(inputs.tokens)
-    sealed = check_seal(inputs.records)
+    facts = check_tokens(inputs.tokens)
+    sealed = check_records(inputs.records)
     bundle, store = load_bundle(inputs.bundle), TokenStore.open(inputs.tokens, SPLIT)
     _place(bundle.model, settings.runtime)
     if store.target_bytes.sum() == 0:

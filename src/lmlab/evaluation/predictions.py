@@ -54,13 +54,29 @@ def read_predictions(path: Path) -> Predictions:
     try:
         table = pq.read_table(path)
         labels = json.loads((table.schema.metadata or {})[_LABELS])
+        _check_types(table, labels)
         counts = {name: table[name].to_numpy().astype(np.float64) for name in _COUNTS}
         nats, documents = table["nats"].to_numpy(), table["document"].to_numpy()
         return Predictions(
             Examples(nats=nats, **counts, answers=_answers(table, labels)), table["id"].to_pylist(), documents
         )
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{path} holds no predictions ({error}): evaluate the model again") from None
+
+
+def _check_types(table: pa.Table, labels: object) -> None:
+    """Raise ValueError if the columns are not those that `write_predictions` writes."""
+    wanted = {"id": pa.string(), "document": pa.int64(), "nats": pa.float64(), **dict.fromkeys(_COUNTS, pa.int64())}
+    if "answer" in table.column_names:
+        wanted |= {"answer": pa.string(), "references": pa.list_(pa.string())}
+    if "confidence" in table.column_names:
+        wanted["confidence"] = pa.float64()
+    for name, kind in wanted.items():
+        # By the kind alone: a list's inner name is parquet's own.
+        if not table[name].type.equals(kind) or table[name].null_count:
+            raise ValueError(f"the column {name} is not all {kind}")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError("the labels are no texts")
 
 
 def _answers(table: pa.Table, labels: list[str]) -> Answers | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lmlab.bundle import WEIGHTS_NAME, Bundle, load_bundle
-from lmlab.data.store import TokenStore
+from lmlab.data.store import TokenStore, check_tokens
 from lmlab.errors import InputError
 from lmlab.export.card import Form, example_text, model_card
 from lmlab.export.exporter import Exporter
@@ -14,7 +14,7 @@ from lmlab.export.exporters import EXPORTERS
 from lmlab.export.exporters.bundle import OwnModel
 from lmlab.export.parity import Asked, Parity, ask, ask_in_fresh_process, compare
 from lmlab.export.settings import ExportSettings as ExportSection
-from lmlab.files import check_seal, file_digest, folder_files, read_json, whole_folder, write_json, write_seal
+from lmlab.files import file_digest, folder_files, read_json, whole_folder, write_json, write_seal
 from lmlab.run import Run
 
 log = logging.getLogger("lmlab")
@@ -138,7 +138,7 @@ def _prompts(inputs: ExportInputs, bundle: Bundle, section: ExportSection) -> li
 
     Prompt and answer stay within the model's context: beyond it each software goes on in its own way.
     """
-    separator_id = check_seal(inputs.tokens)["separator_id"]
+    separator_id = check_tokens(inputs.tokens)["separator_id"]
     store = TokenStore.open(inputs.tokens, "test")
     count = min(section.parity.num_prompts, store.num_records)
     chosen = [index * store.num_records // count for index in range(count)]

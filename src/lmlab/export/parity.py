@@ -52,7 +52,8 @@ def ask_in_fresh_process(exporter: str, folder: Path, prompts: Sequence[Sequence
 
     Raises: InputError with the process's last line if it failed.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    # Beside the artifact: what a kill leaves there goes with the next export.
+    with tempfile.TemporaryDirectory(prefix=".asked-", dir=folder.resolve().parent) as scratch:
         questions, answers = Path(scratch) / "questions.npz", Path(scratch) / "answers.npz"
         asked = {f"prompt{i}": np.asarray(prompt) for i, prompt in enumerate(prompts)}
         np.savez(questions, allow_pickle=False, greedy_tokens=greedy_tokens, **asked)

@@ -34,7 +34,7 @@ def _logged(folder: Path) -> list[Record]:
         try:
             table = json.loads((parent / LOGGED).read_text(encoding="utf-8"))
             return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return []
 

@@ -75,7 +75,7 @@ def facts_of(folder: Path) -> Facts | None:
             kind = json.loads((bundle / "config.json").read_text(encoding="utf-8"))["model"]["name"]
             with safe_open(bundle / "model.safetensors", framework="numpy") as weights:
                 shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
             continue
         return Facts(str(kind), sum(map(prod, shapes)))
     return None

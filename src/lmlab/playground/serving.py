@@ -24,7 +24,12 @@ HIGHEST_PORT = 65535
 LAST_SECONDS = 0
 """How long open pages, which hold a connection all the time, may keep the server from ending."""
 # Read when the libraries are imported.
-_NO_REPORTS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+_NO_REPORTS = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Of the last 10,000 questions gradio would add up the times after each one, for a page that is not served.
+    "GRADIO_ANALYTICS_MAX_EVENTS": "100",
+}
 
 
 def serve_page(catalog: "Catalog", project: Path, *, host: str, port: int) -> None:

@@ -128,7 +128,11 @@ def read_result(path: Path) -> ReportedResult:
     if not path.is_file():
         raise InputError(f"{path} does not exist: write it with `python -m pipelines.record {path.stem} ...`")
     values = {key: value for key, value in read_params(path).items() if key != SEAL.rstrip(": ")}
-    return validate(ReportedResult, values, path=str(path))
+    result = validate(ReportedResult, values, path=str(path))
+    if result.name != path.stem:
+        # Other files are found by that name.
+        raise InputError(f"{path}: name: must be {path.stem}, as the file is called, found {result.name}")
+    return result
 
 
 def is_sealed(path: Path) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
-from lmlab.files import folder_files, read_json
+from lmlab.files import folder_files, read_seal
 from lmlab.results import flat_numbers
 from lmlab.tracking.curves import POINTS_PER_CALL, Point
 from lmlab.tracking.run import send_points, set_tags
-from lmlab.tracking.store import Store
+from lmlab.tracking.store import Store, told
 
 CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
 SAMPLES = "samples.json"
@@ -51,7 +51,7 @@ def log_data(store: Store, run_id: str, records: Path) -> None:
     """Log each split as a data set input, with its digest, rows and fields from the seal of the records."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    seal = read_json(records / "seal.json")
+    seal = read_seal(records)
     name = store.client.get_run(run_id).data.params.get("source.name", "records")
     schema = json.dumps({"mlflow_colspec": [{"name": field, "type": "string"} for field in seal.get("fields", [])]})
     inputs = [
@@ -70,7 +70,7 @@ def log_data(store: Store, run_id: str, records: Path) -> None:
         if f"{split}.parquet" in seal.get("files", {})
     ]
     if inputs:
-        store.client.log_inputs(run_id, inputs)
+        told(lambda: store.client.log_inputs(run_id, inputs))
 
 
 def log_samples(store: Store, run_id: str, evaluation: Mapping) -> None:

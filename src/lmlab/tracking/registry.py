@@ -19,7 +19,7 @@ from lmlab.tracking.finding import find_one_run
 from lmlab.tracking.identity import FINGERPRINT_TAG
 from lmlab.tracking.model import LOADER, VERSIONS_TAG, WEIGHTS_TAG, model_of
 from lmlab.tracking.reading import parsed
-from lmlab.tracking.store import Store, TrackingError, first_line, open_store
+from lmlab.tracking.store import Store, TrackingError, first_line, open_store, unless_there
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as StoredRun
@@ -67,13 +67,14 @@ def register(store: Store, run_id: str) -> RegisteredVersion:
         version = _find_version(store, name, tags)
         if version is None:
             # Its files, not models:/ID: an SQL store looks that up in the store of MLflow's own settings.
-            version = store.client.create_model_version(
+            created = store.client.create_model_version(
                 name,
                 model.artifact_location,
                 run_id=run_id,
                 tags={RUN_TAG: run_id, **tags},
                 model_id=model.model_id,
             )
+            version = _first_version(store, created, tags)
             _link(store, model.model_id, version)
     for key, value in tags.items():
         if version.tags.get(key) != value:
@@ -92,10 +93,19 @@ def _tags_of(run: "StoredRun") -> dict[str, str]:
 def _find_version(store: Store, name: str, tags: Mapping[str, str]) -> "ModelVersion | None":
     """The version with the same identity; the registered model is created if the store lacks it."""
     if _if_there(lambda: store.client.get_registered_model(name)) is None:
-        store.client.create_registered_model(name, description=f"Models that lmlab trained on the task {name}.")
+        with unless_there():
+            store.client.create_registered_model(name, description=f"Models that lmlab trained on the task {name}.")
     wanted = [tags.get(key) for key in _IDENTITY]
-    versions = _versions(store, name)
-    return next((one for one in versions if [one.tags.get(key) for key in _IDENTITY] == wanted), None)
+    versions = [one for one in _versions(store, name) if [one.tags.get(key) for key in _IDENTITY] == wanted]
+    return min(versions, key=lambda version: int(version.version), default=None)
+
+
+def _first_version(store: Store, created: "ModelVersion", tags: Mapping[str, str]) -> "ModelVersion":
+    """The version that stays of those that several machines created of the same model at the same moment."""
+    first = _find_version(store, created.name, tags) or created
+    if first.version != created.version:
+        store.client.delete_model_version(created.name, str(created.version))
+    return first
 
 
 def _link(store: Store, model_id: str, version: "ModelVersion") -> None:
@@ -231,7 +241,7 @@ def _bundle_path(manifest: Path, address: str) -> Path:
     try:
         flavor: Mapping[str, Any] = yaml.safe_load(manifest.read_text(encoding="utf-8"))["flavors"]["python_function"]
         loader, data = flavor["loader_module"], Path(flavor["data"])
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+    except Exception:  # PyYAML stumbles over dates, depths and numbers in ways of their own
         raise InputError(f"{address}: {manifest} does not say where a bundle lies: lmlab did not log it") from None
     if loader != LOADER or data.is_absolute() or ".." in data.parts:
         raise InputError(f"{address}: is no model that lmlab logged: {loader} loads it, from {data}")

@@ -1,5 +1,6 @@
 """A run that MLflow shows while it works: found by its fingerprint or created, and left in its true state."""
 
+import math
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from lmlab.tracking.identity import (
     machine_tags,
     settings_yaml,
 )
-from lmlab.tracking.store import Store, TrackingError, open_store, sparing
+from lmlab.tracking.store import Store, TrackingError, open_store, sparing, told
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as StoredRun
@@ -39,9 +40,7 @@ class MlflowRun(Run):
     def __init__(self, store: Store, run_id: str) -> None:
         self.store = store
         self.run_id = run_id
-        stored = store.client.get_run(run_id)
-        last_steps = {metric.key: metric.step for metric in stored.data._metric_objs}
-        self._writer = CurveWriter(self._send, last_steps=last_steps)
+        self._writer = CurveWriter(self._send, last_steps=self._last_steps())
         self._monitor = _watch_machine(store, run_id)
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
@@ -70,7 +69,13 @@ class MlflowRun(Run):
             self.store.client.set_terminated(self.run_id, ending.state)
 
     def _send(self, points: Sequence[Point]) -> None:
-        send_points(self.store, self.run_id, points)
+        # Another machine that runs the same experiment may have told them meanwhile.
+        told = self._last_steps()
+        send_points(self.store, self.run_id, [one for one in points if one.step > told.get(one.key, -math.inf)])
+
+    def _last_steps(self) -> dict[str, int]:
+        stored = self.store.client.get_run(self.run_id)
+        return {metric.key: metric.step for metric in stored.data._metric_objs}
 
 
 class Ending(NamedTuple):
@@ -161,7 +166,7 @@ def begin_run(store: Store, identity: RunIdentity, project: Path, *, live: bool)
                 "mlflow.runColor": _next_color(store),
             }
             created = store.client.create_run(store.experiment_id, tags=tags, run_name=identity.name)
-            run_id = created.info.run_id
+            run_id = _first_run(store, identity, created.info.run_id)
         else:
             run_id = found.info.run_id
     if live:
@@ -181,11 +186,24 @@ def _next_color(store: Store) -> str:
 
 def find_run(store: Store, identity: RunIdentity) -> "StoredRun | None":
     """The newest run with the identity's fingerprint and parent, if there is one."""
+    return next(iter(_runs_of(store, identity)), None)
+
+
+def _first_run(store: Store, identity: RunIdentity, created: str) -> str:
+    """The run that stays of those that several machines, which see no common lock, created at the same moment."""
+    first = min(_runs_of(store, identity), key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id
+    if first != created:
+        store.client.delete_run(created)
+    return first
+
+
+def _runs_of(store: Store, identity: RunIdentity) -> "list[StoredRun]":
+    """The runs with the identity's fingerprint and parent, the newest first."""
     where = f"tags.`{FINGERPRINT_TAG}` = '{identity.fingerprint}'"
     if identity.parent:
         where += f" and tags.`{PARENT_TAG}` = '{identity.parent}'"
     found = store.client.search_runs([store.experiment_id], where, order_by=["attributes.start_time DESC"])
-    return next((run for run in found if run.data.tags.get(PARENT_TAG) == identity.parent), None)
+    return [run for run in found if run.data.tags.get(PARENT_TAG) == identity.parent]
 
 
 def stored_metrics(project: Path, identity: RunIdentity) -> dict[str, float]:
@@ -207,7 +225,7 @@ def set_tags(store: Store, run_id: str, tags: Mapping[str, str]) -> None:
     """Set these tags in one call."""
     from mlflow.entities import RunTag
 
-    store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    told(lambda: store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()]))
 
 
 def log_params(store: Store, run_id: str, settings: Mapping[str, object]) -> None:
@@ -216,7 +234,7 @@ def log_params(store: Store, run_id: str, settings: Mapping[str, object]) -> Non
 
     params = [Param(key, value) for key, value in flat_params(settings).items()]
     for start in range(0, len(params), PARAMS_PER_CALL):
-        store.client.log_batch(run_id, params=params[start : start + PARAMS_PER_CALL])
+        told(lambda batch=params[start : start + PARAMS_PER_CALL]: store.client.log_batch(run_id, params=batch))
 
 
 def _log_settings(store: Store, run_id: str, identity: RunIdentity) -> None:

@@ -24,6 +24,8 @@ SEED = "seed"
 FIRST_SEED = 1
 # What one request may ask for at most, unless the task itself asks for more: memory is reserved for it at once.
 MOST = {"max_new_tokens": 4096, "beams": 64}
+MOST_CHARACTERS = 1_000_000
+"""Of a text; a recurrent model would read on for hours."""
 
 
 class RefusedRequestError(MlflowException):
@@ -94,14 +96,20 @@ class ServedModel:
                 raise InputError(
                     f"{field}: this column is missing; the task {task.name} asks for {' and '.join(fields)}"
                 )
+            if list(model_input.columns).count(field) > 1:
+                raise InputError(f"{field}: several columns have this name; give it to one")
         return [dict(zip(fields, row, strict=True)) for row in model_input[fields].itertuples(index=False)]
 
     def _answer(self, records: Sequence[dict[str, str]], params: Mapping[str, Any]) -> list[Reply]:
         own = self._applier.task.decoding
         _check_size(own, params)
         decoding = changed_decoding(own, {name: value for name, value in params.items() if name != SEED})
+        seed = params.get(SEED, FIRST_SEED)
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise InputError(f"params.{SEED}: must be a whole number, found {seed!r}")
+        _check_lengths(records)
         try:
-            return self._applier.answer(records, decoding=decoding, seed=int(params.get(SEED, FIRST_SEED)))
+            return self._applier.answer(records, decoding=decoding, seed=seed)
         except InputError:
             self._name_the_row(records, decoding)
             raise
@@ -119,9 +127,18 @@ class ServedModel:
 def _check_size(own: DecodingSettings, params: Mapping[str, Any]) -> None:
     asked = params_of(own)
     for name, most in MOST.items():
-        bound = max(most, asked.get(name, 0))
-        if params.get(name, 0) > bound:
-            raise InputError(f"params.{name}: must be at most {bound} in a request, found {params[name]}")
+        bound, value = max(most, asked.get(name, 0)), params.get(name)
+        # What is no number is refused with the other settings.
+        if isinstance(value, int | float) and value > bound:
+            raise InputError(f"params.{name}: must be at most {bound} in a request, found {value}")
+
+
+def _check_lengths(records: Sequence[Mapping[str, object]]) -> None:
+    for number, record in enumerate(records, start=1):
+        for field, text in record.items():
+            if isinstance(text, str) and len(text) > MOST_CHARACTERS:
+                bound = f"{MOST_CHARACTERS:,} at most in a request"
+                raise InputError(f"row {number}: {field}: has {len(text):,} characters; {bound}")
 
 
 def _load_pyfunc(data_path: str) -> ServedModel:

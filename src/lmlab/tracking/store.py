@@ -4,10 +4,10 @@ import logging
 import os
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from filelock import FileLock
 
@@ -16,6 +16,8 @@ from lmlab.tracking.view import VIEW_TAG, saved_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+AnswerT = TypeVar("AnswerT")
 
 EXPERIMENT = "lmlab"
 _SQLITE = "sqlite:///"
@@ -108,6 +110,33 @@ def sparing(doing: str) -> Iterator[None]:
         )
 
 
+@contextmanager
+def unless_there() -> Iterator[None]:
+    """Create something by its name, or leave it at what another machine created since it was looked for.
+
+    A file that locks is seen by the machines that share a folder alone.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def told(tell: Callable[[], AnswerT]) -> AnswerT:
+    """What the store answers; it is told again where it refuses, as a server's database does once while another
+    machine tells it the same.
+    """
+    from mlflow.exceptions import RestException
+
+    try:
+        return tell()
+    except RestException:
+        return tell()
+
+
 def _client_class() -> "type[MlflowClient]":
     for name, value in _CALM.items():
         os.environ.setdefault(name, value)
@@ -131,7 +160,10 @@ def _experiment(client: "MlflowClient", database: Path | None) -> str:
         # A server decides itself where artifacts lie.
         location = None if database is None else (database.parent / "mlartifacts").as_uri()
         tags = {**_EXPERIMENT_TAGS, VIEW_TAG: saved_view()}
-        return client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
+        with unless_there():
+            return client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
+        found = client.get_experiment_by_name(EXPERIMENT)
+        assert found is not None
     if found.lifecycle_stage != "active":
         raise TrackingError(
             f"the experiment '{EXPERIMENT}' of the tracking store was deleted: bring it back with "

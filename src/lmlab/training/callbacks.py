@@ -1,15 +1,14 @@
 """What happens beside the steps: resume checkpoints, the best weights, early stop, the progress bar."""
 
 import logging
+import math
 import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
-from lmlab.files import whole_file
-from lmlab.training.checkpoint import read_checkpoint, write_checkpoint
+from lmlab.training.checkpoint import read_best, read_checkpoint, write_best, write_checkpoint
 from lmlab.training.learner import Learner
 from lmlab.training.lightning import pl
 from lmlab.training.processes import load_optimizer, load_weights, whole
@@ -17,8 +16,6 @@ from lmlab.training.settings import TrainingSettings
 from lmlab.training.speed import Speed, peak_operations_per_second
 
 log = logging.getLogger("lmlab")
-
-BEST_NAME = "best.safetensors"
 
 
 class Resume(pl.Callback):
@@ -38,7 +35,7 @@ class Resume(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the learner where the folder's checkpoint left off, if there is one."""
         learner = self._learner
-        content = learner.world.agree(read_checkpoint(self._folder) if learner.world.rank == 0 else None)
+        content = learner.world.agree(self._read() if learner.world.rank == 0 else None)
         if content is None:
             return
         load_weights(learner.model, content["model"])
@@ -51,6 +48,13 @@ class Resume(pl.Callback):
         self._seconds_before = content["seconds"]
         if learner.progress.step < self._settings.num_steps and not learner.progress.stopped_by:
             log.info("resuming after step %d of %d", learner.progress.step, self._settings.num_steps)
+
+    def _read(self) -> dict | None:
+        content = read_checkpoint(self._folder)
+        if content is not None and math.isfinite(content["progress"]["best_nats_per_token"]):
+            # Damage shows now, and not after all the steps that are left.
+            read_best(self._folder)
+        return content
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -100,8 +104,7 @@ class KeepBest(pl.Callback):
         if progress.validations_without_best == 0:
             weights = whole(self._learner.model.state_dict())
             if self._learner.world.rank == 0:
-                with whole_file(self._folder / BEST_NAME) as partial:
-                    save_file(weights, partial)
+                write_best(self._folder, weights)
         if self._patience is not None and progress.validations_without_best >= self._patience:
             progress.stopped_by = "early stop"
             trainer.should_stop = True

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file
 
 from lmlab.bundle import build_model, save_bundle
 from lmlab.config import PartSettings
@@ -23,7 +22,8 @@ from lmlab.memory import forget_peak_memory, keep_freed_memory, peak_memory_mega
 from lmlab.models.architectures.language_model import LanguageModel
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
-from lmlab.training.callbacks import BEST_NAME, Bar, KeepBest, Resume, ShareOfPeak
+from lmlab.training.callbacks import Bar, KeepBest, Resume, ShareOfPeak
+from lmlab.training.checkpoint import FILE_NAME, read_best
 from lmlab.training.learner import Learner, Watcher
 from lmlab.training.lightning import pl
 from lmlab.training.processes import World, leave_group, started_processes
@@ -96,6 +96,8 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
             costs = {"seconds/train": seconds, "memory/train_megabytes": peak_memory_megabytes()}
             run.log_metrics(costs, step=learner.progress.step)
             report = _write(learner, settings, outputs, data, started_from)
+            # First what would be gone on from: without it a kill between the two costs a training anew, and no more.
+            (outputs.checkpoints / FILE_NAME).unlink(missing_ok=True)
             shutil.rmtree(outputs.checkpoints)
     except Timeout:
         raise InputError(f"another process trains in {outputs.checkpoints}: wait for it or stop it") from None
@@ -245,7 +247,7 @@ def _write(
     learner: Learner, settings: TrainSettings, outputs: TrainOutputs, data: _Data, started_from: str | None
 ) -> dict:
     model = _build(settings, data)
-    model.load_state_dict(load_file(outputs.checkpoints / BEST_NAME))
+    model.load_state_dict(read_best(outputs.checkpoints))
     report = {**_report(model, learner, settings), "started_from": started_from}
     facts = {
         "source": data.source,

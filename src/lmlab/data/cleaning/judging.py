@@ -1,6 +1,6 @@
 """What can be said of a batch by itself, in any process: the rows that its rules leave, and what tells them apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -22,10 +22,12 @@ class Judged(NamedTuple):
     tallies: Mapping[str, RuleTally]
 
 
-def judge(batch: Batch, *, settings: CleaningSettings, fields: Sequence[str], content: Sequence[int]) -> Judged:
+def judge(
+    batch: Batch, *, settings: CleaningSettings, fields: Sequence[str], content: Sequence[int]
+) -> Iterator[Judged]:
     """Apply the rules that judge each record alone; `content` are the numbers of the columns that they judge."""
     rules = RecordRules(settings, content)
     before = rules.sizes(batch)
     kept = rules.apply(batch)
     marks = marks_of([kept.columns[number] for number in content], settings)
-    return Judged(batch.split, kept.table(spool_schema(fields)), marks, before, rules.tallies)
+    yield Judged(batch.split, kept.table(spool_schema(fields)), marks, before, rules.tallies)

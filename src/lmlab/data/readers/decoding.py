@@ -9,11 +9,16 @@ from typing import Literal, NamedTuple
 
 import zstandard
 
+from lmlab.data.readers.archives import HEAD_BYTES, refuse_archive
 from lmlab.errors import InputError
 
 CHUNK_BYTES = 1 << 20
 # One zstd block of 128 kB can be spelt in 4 bytes: reading little at a time bounds what a bomb can unfold.
-ZSTD_READ_BYTES = 1 << 12
+ZSTD_READ_BYTES = 1 << 10
+# Text shrinks to a tenth, the dullest log to a hundredth; zeros to a thousandth and far less.
+MOST_TIMES = 200
+UNFOLDED_FREELY = 64 << 20
+"""Bytes that compressed data may unfold to whatever its own size."""
 
 
 class Encoding(NamedTuple):
@@ -69,17 +74,37 @@ def _decode(
 def byte_chunks(path: Path) -> Iterator[bytes]:
     """The file's bytes, decompressed if its name ends in .gz or .zst.
 
-    Raises: InputError if the compressed data is damaged or cut off.
+    Raises: InputError if the compressed data is damaged, cut off, or unfolds as no text does; or if the bytes are an
+    archive's.
     """
-    compression = path.suffix.lower()
-    if compression == ".gz":
-        yield from _gzip_chunks(path)
-    elif compression == ".zst":
-        yield from _zstd_chunks(path)
-    else:
-        with path.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                yield chunk
+    unpacked = {".gz": _gzip_chunks, ".zst": _zstd_chunks}.get(path.suffix.lower())
+    chunks = _plain_chunks(path) if unpacked is None else _within_measure(unpacked(path), path)
+    is_first = True
+    for chunk in chunks:
+        if is_first:
+            refuse_archive(path, chunk[:HEAD_BYTES])
+            is_first = False
+        yield chunk
+
+
+def _plain_chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _within_measure(chunks: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    """The same chunks, as long as they are together what a text of the file's size may unfold to."""
+    most = max(UNFOLDED_FREELY, MOST_TIMES * path.stat().st_size)
+    unfolded = 0
+    for chunk in chunks:
+        unfolded += len(chunk)
+        if unfolded > most:
+            raise InputError(
+                f"{path}: unfolds to more than {MOST_TIMES} times its size, as hardly any text does; "
+                "if it is one, unpack it and name the unpacked file"
+            )
+        yield chunk
 
 
 def _gzip_chunks(path: Path) -> Iterator[bytes]:

@@ -1,9 +1,11 @@
 """The files that a path, a folder or a glob names."""
 
 import glob
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from lmlab.data.readers.archives import is_archive_name
 from lmlab.data.source import SPLITS
 from lmlab.errors import InputError
 from lmlab.text import nearest
@@ -31,6 +33,8 @@ def kind_of(path: Path) -> str:
     Raises: InputError if no reader knows it.
     """
     name = path.name.lower()
+    if is_archive_name(path):
+        raise InputError(f"{path} is an archive: unpack it, and name the folder with its files")
     if not name.endswith(SUFFIXES):
         raise InputError(f"{path}: files of this kind cannot be read; allowed: {' '.join(SUFFIXES)}")
     for compression in COMPRESSIONS:
@@ -41,8 +45,12 @@ def kind_of(path: Path) -> str:
 def find_files(location: str, *, key: str) -> list[InputFile]:
     """The files that the setting `key` names: a file, all readable ones below a folder, or a glob's; by name.
 
+    Below a folder, and where a glob says **, links to folders are left: they may lead round in circles.
+
     Raises: InputError if there is none, or a file that was named itself is empty or of an unknown kind.
     """
+    if "\0" in location:
+        raise InputError(f"{key}: {location!r} is no path: it holds a zero byte")
     path = Path(location)
     if path.is_file():
         kind_of(path)
@@ -52,8 +60,7 @@ def find_files(location: str, *, key: str) -> list[InputFile]:
     if path.is_dir():
         return _of_folder(path, sorted(path.rglob("*")), key)
     if glob.has_magic(location):
-        folder = _fixed_part(path)
-        return _of_folder(folder, sorted(Path(found) for found in glob.glob(location, recursive=True)), key)
+        return _of_folder(_fixed_part(path), sorted(_globbed(location)), key)
     raise InputError(f"{key}: {path} does not exist; {_nearest_existing(path)}")
 
 
@@ -90,10 +97,23 @@ def _of_folder(folder: Path, paths: list[Path], key: str) -> list[InputFile]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     if not files:
-        raise InputError(f"{key}: no readable file in {folder}; readable are {' '.join(SUFFIXES)}")
+        archive = next(filter(is_archive_name, paths), None)
+        hint = "" if archive is None else f"; unpack {archive.name} first"
+        raise InputError(f"{key}: no readable file in {folder}; readable are {' '.join(SUFFIXES)}{hint}")
     if all(file.path.stat().st_size == 0 for file in files):
         raise InputError(f"{key}: every file in {folder} is empty; name files with text")
     return sorted(files)
+
+
+def _globbed(location: str) -> Iterable[Path]:
+    # Like glob.glob, which goes through links, but for what is below **.
+    parts = [part if part == "**" else part.replace("**", "*") for part in Path(location).parts]
+    if "**" not in parts:
+        return map(Path, glob.glob(location))
+    start = parts.index("**")
+    below = Path(*parts[start:], *(["*"] if parts[-1] == "**" else []))
+    folders = glob.glob(str(Path(*parts[:start]))) if start else [""]
+    return {found for folder in folders for found in Path(folder).glob(str(below))}
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lmlab.data.tokenizer.bulk.flat import FlatTokens
 from lmlab.data.tokenizer.bulk.kinds import BulkEncoder, bulk_encoder
+from lmlab.data.tokenizer.foreign import check_foreign, library_faults
 from lmlab.errors import InputError
 from lmlab.files import read_json, write_json
 from lmlab.registry import Registry
@@ -38,6 +39,9 @@ FEWEST_IN_BULK = 64
 
 FEWEST_ONCE_BUILT = 4
 """For fewer texts the library is faster than a table that is there."""
+
+_CANNOT_READ = "the tokenizer cannot read this text"
+_CANNOT_WRITE = "the tokenizer cannot write these tokens"
 
 
 class Tokenizer:
@@ -83,17 +87,19 @@ class Tokenizer:
         path = folder / FILE_NAME
         if not path.is_file():
             raise InputError(f"{path} does not exist: a tokenizer folder holds {FILE_NAME}")
-        try:
+        with library_faults(f"{path} is not a tokenizer"):
             inner = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # The library raises bare Exception.
-            raise InputError(f"{path} is not a tokenizer: {error}") from None
-        named = {role: token for role, token in _named_tokens(folder).items() if inner.token_to_id(token) is not None}
+            check_foreign(inner, path)
+            named = {
+                role: token for role, token in _named_tokens(folder).items() if inner.token_to_id(token) is not None
+            }
         if inner.token_to_id(named.get(END, SEPARATOR)) is None:
             raise InputError(
                 f"{path} has no token {SEPARATOR}, and {' and '.join(NAMING_FILES)} beside it name no {END} that it "
                 "has: lmlab's models need a token that stands between texts"
             )
-        return cls(inner, named=named)
+        with library_faults(f"{path} cannot be used"):
+            return cls(inner, named=named)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json, which `transformers.PreTrainedTokenizerFast(tokenizer_file=...)` loads.
@@ -117,7 +123,8 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens."""
-        encodings = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        with library_faults(_CANNOT_READ):
+            encodings = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
         return [self._without_separators(encoding.ids) for encoding in encodings]
 
     def encode_flat(self, texts: Sequence[str]) -> FlatTokens:
@@ -138,8 +145,12 @@ class Tokenizer:
 
     def put_around(self) -> tuple[list[int], list[int]]:
         """The special tokens that the tokenizer itself puts before and after a text."""
-        plain, whole = (self.inner.encode("a", add_special_tokens=adds).ids for adds in (False, True))
-        begin = next(at for at in range(len(whole)) if whole[at : at + len(plain)] == plain)
+        with library_faults(_CANNOT_READ):
+            plain, whole = (self.inner.encode("a", add_special_tokens=adds).ids for adds in (False, True))
+        begins = (at for at in range(len(whole) - len(plain) + 1) if whole[at : at + len(plain)] == plain)
+        begin = next(begins, None)
+        if begin is None:
+            raise InputError("the tokenizer puts a text's own tokens nowhere among those that it puts around it")
         return whole[:begin], whole[begin + len(plain) :]
 
     def _separator_written_out(self) -> list[int] | None:
@@ -158,16 +169,19 @@ class Tokenizer:
 
     def decode(self, ids: "Sequence[int] | np.ndarray") -> str:
         """The text of these tokens; separators are left out."""
-        return self.inner.decode([int(token) for token in ids], skip_special_tokens=True)
+        with library_faults(_CANNOT_WRITE):
+            return self.inner.decode([int(token) for token in ids], skip_special_tokens=True)
 
     def cutters(self, texts: Sequence[str], *, side: Literal["start", "end"]) -> list[Callable[[int], str]]:
         """For each text what gives it without what lies beyond so many tokens of it, taken off at this side."""
-        encodings = self.inner.encode_batch(list(texts), add_special_tokens=False)
+        with library_faults(_CANNOT_READ):
+            encodings = self.inner.encode_batch(list(texts), add_special_tokens=False)
         return [partial(_cut, text, found, side) for text, found in zip(texts, encodings, strict=True)]
 
     def token_text(self, token_id: int) -> str:
         """One token as text; "…" for a part of a character."""
-        text = self.inner.decode([token_id], skip_special_tokens=False)
+        with library_faults(_CANNOT_WRITE):
+            text = self.inner.decode([token_id], skip_special_tokens=False)
         return "…" if "\ufffd" in text else text
 
 

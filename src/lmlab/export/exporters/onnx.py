@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmlab.bundle import load_bundle
-from lmlab.engines.graph import OPSET, graph_of
+from lmlab.engines.graph import MOST_BYTES, OPSET, graph_bytes, graph_of
 from lmlab.engines.onnx_model import CONFIG_NAME, GRAPH_NAME, load_onnx
 from lmlab.export.exporter import Artifact, Exporter
 from lmlab.export.exporters import EXPORTERS
@@ -53,7 +53,9 @@ class OnnxExporter(Exporter):
     library = "onnx"
 
     def refusal(self, bundle: "Bundle") -> str | None:
-        """A pretrained model has no graph of ours."""
+        """A pretrained model has no graph of ours, and a graph is one file of less than 2 GiB."""
+        if (size := graph_bytes(bundle.model)) > MOST_BYTES:
+            return f"holds weights of at most {MOST_BYTES:,} bytes, found {size:,}"
         if graph_of(bundle.model, fused=False) is None:
             return f"exports models of this project, found {bundle.config['model']['name']}"
         return None

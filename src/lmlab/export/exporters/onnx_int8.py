@@ -26,7 +26,7 @@ class Int8Exporter(OnnxExporter):
         """Write every file."""
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        with _without_advice(), tempfile.TemporaryDirectory() as scratch:
+        with _without_advice(), tempfile.TemporaryDirectory(prefix=".onnx-", dir=folder) as scratch:
             super().write(bundle, Path(scratch))
             for path in Path(scratch).iterdir():
                 shutil.copyfile(path, folder / path.name)

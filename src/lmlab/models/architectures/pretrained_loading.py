@@ -10,7 +10,8 @@ import torch
 
 from lmlab.errors import InputError
 from lmlab.files import read_json
-from lmlab.model_folders import find_model_folder, weight_files
+from lmlab.memory import bounded_memory
+from lmlab.model_folders import building_bytes, check_depth, find_model_folder, num_tensors, weight_files
 from lmlab.models.architectures.language_model import draws_weights
 from lmlab.models.architectures.pretrained import PretrainedLanguageModel, in_one_line
 from lmlab.models.architectures.pretrained_causal import PretrainedCausal
@@ -33,8 +34,9 @@ def load_model(source: str) -> PretrainedLanguageModel:
     """
     folder = find_model_folder(source, path="model.source")
     architecture = _read_architecture(folder)
-    weight_files(folder)
-    with _one_line(f"model.source: {folder}"):
+    files = weight_files(folder)
+    check_depth(architecture, tensors=num_tensors(files), path=f"model.source: {folder / CONFIG_NAME}")
+    with _one_line(f"model.source: {folder}"), bounded_memory(building_bytes(files)):
         model = _behind_the_seam(_load(folder, _config(architecture)), origin=folder)
     model.check_output()
     return model.train()
