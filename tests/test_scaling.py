@@ -53,5 +53,7 @@ def test_small_trainings_hold_and_compute_what_the_formulas_say() -> None:
 @pytest.mark.slow
 def test_two_processes_send_what_the_formulas_say() -> None:
     found = list(between_processes(TINY._replace(accumulate=2, optimizer="muon")))
-    assert len(found) >= 2
-    assert _off([one for one in found if "wire" not in one.name]) == []
+    # On the wire so small a model is lost among headers and heartbeats.
+    sent = [one for one in found if "wire" not in one.name]
+    assert len(sent) == 2
+    assert _off(sent) == []

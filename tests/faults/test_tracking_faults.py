@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -176,8 +176,9 @@ def test_a_server_killed_and_started_again_in_mid_training_has_the_whole_run(
     address = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     stop = {"signal_at": {"change": "resume.pt", "sent": signal.SIGSTOP}}
-    with _training(project, address, stop) as process:
+    with ExitStack() as ending:
         with mlflow_server(*serve, port=port, ready="/health", folder=tmp_path):
+            process = ending.enter_context(_training(project, address, stop))
             _wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, process)
             _wait_until(lambda: _has_points(project), process)
         with mlflow_server(*serve, port=port, ready="/health", folder=tmp_path):

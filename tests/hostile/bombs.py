@@ -3,8 +3,10 @@
 python -m tests.hostile.bombs FOLDER prints a JSON object for each bomb there: what the reader said, and what it took.
 """
 
+import base64
 import gzip
 import json
+import random
 import struct
 import sys
 import time
@@ -63,8 +65,15 @@ def _write_repeating(path: Path, column: pa.Array) -> None:
     pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=whole, store_schema=False)
 
 
-def _many_long_rows(path: Path) -> None:
-    pq.write_table(pa.table({"text": [LONG] * 3}), path, compression="zstd", use_dictionary=False)
+def _long_row(path: Path) -> None:
+    # Drawn at random, so that it is as long in the file.
+    text = base64.b64encode(random.Random(1).randbytes(LONGEST_ROW)).decode()
+    pq.write_table(pa.table({"text": [text]}), path, compression="zstd", use_dictionary=False)
+
+
+def _many_like_rows(path: Path) -> None:
+    """A hundred thousand rows that refer to one text, in which a person would look for a corpus in vain."""
+    _write_repeating(path, pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["x" * 1000])))
 
 
 def _deep_columns(path: Path) -> None:
@@ -91,7 +100,8 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
     "deep.jsonl": (_deep_line, "deep.jsonl:1: this line is not JSON"),
     "repeated.parquet": (_repeated_text, "a few of its rows take more than 1,024 MiB"),
     "one_row.parquet": (_repeated_in_one_row, "a few of its rows take more than 1,024 MiB"),
-    "long.parquet": (_many_long_rows, "long.parquet, row 1: the row has more than 16,777,216 characters"),
+    "long.parquet": (_long_row, "long.parquet, row 1: the row has more than 16,777,216 characters"),
+    "rows.parquet": (_many_like_rows, "rows.parquet: unfolds to more than 200 times its size"),
     "deep.parquet": (_deep_columns, "deep.parquet: describes more than 4,000 columns or row groups"),
 }
 """How each is made, and a part of what is said of it."""

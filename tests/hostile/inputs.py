@@ -1,7 +1,7 @@
 """Hostile inputs: bytes that were changed here and there, texts with all that breaks programs, JSON of any shape."""
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
@@ -46,6 +46,29 @@ ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=60) | st.
 
 BROKEN_TEXT = ANY_TEXT | st.text(max_size=20).map(lambda text: text + "\ud800") | st.just("\udfff\ud800")
 """Also halves of surrogate pairs, which JSON can spell."""
+
+
+class Long(NamedTuple):
+    """A long text, told shortly."""
+
+    piece: str
+    times: int
+
+    def __str__(self) -> str:
+        """The text."""
+        return self.piece * self.times
+
+
+def spelt(value: Any) -> Any:
+    """The value, a long text in full."""
+    return str(value) if isinstance(value, Long) else value
+
+
+LONG_TEXT = st.builds(
+    Long,
+    st.sampled_from(["x", "the cat ", "漢", "\u0301", "\x00", "<|endoftext|>"]),
+    st.sampled_from([50, 2000, 13_000]),
+)
 
 NUMBERS: st.SearchStrategy[Any] = (
     st.integers()

@@ -15,16 +15,13 @@ from lmlab.applying.applier import Applier, changed_decoding
 from lmlab.applying.opening import open_applier
 from pipelines import apply
 from tests.applying.tiny_bundles import TASKS, tiny_bundle
-from tests.hostile.inputs import ANY_TEXT, BROKEN_TEXT, NUMBERS, VALUES, mutated
+from tests.hostile.inputs import ANY_TEXT, BROKEN_TEXT, LONG_TEXT, NUMBERS, VALUES, mutated, spelt
 from tests.hostile.profiles import fuzz
 from tests.hostile.watching import attempt, refusal_of
 
 MODELS = ("transformer", "lstm", "gru")
 NAMES = sorted({name for task in TASKS.values() for name in task.prompt_fields()} | {"text"})
 TASK = st.sampled_from(list(TASKS))
-LONG_TEXT = st.sampled_from(["x", "the cat ", "漢", "\u0301", "\x00", "<|endoftext|>"]).flatmap(
-    lambda piece: st.sampled_from([50, 5000, 50_000]).map(lambda count: piece * count)
-)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +35,7 @@ def appliers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
 
 
 def _record(applier: Applier, texts: list[Any], extra: dict[str, Any]) -> dict[str, Any]:
-    return dict(zip(applier.fields, texts, strict=False)) | extra
+    return dict(zip(applier.fields, map(spelt, texts), strict=False)) | extra
 
 
 def _ask(applier: Applier, record: dict[str, Any], changes: dict[str, Any], seed: int, *, streams: bool) -> None:

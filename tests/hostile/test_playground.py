@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lmlab.applying.applier import Applier
 from lmlab.applying.opening import open_applier
-from lmlab.playground.asking import Question, Shown, answering
+from lmlab.playground.asking import MOST_CHARACTERS, Question, Shown, answering
 from lmlab.playground.attention import Picture
 from lmlab.playground.catalog import Catalog, Choice
 from lmlab.playground.drawing import error_html, panel_html
@@ -23,14 +23,14 @@ from lmlab.playground.layout import BOUNDS, MOST_FIELDS, lay_out, new_page
 from lmlab.playground.opened import OpenModels
 from lmlab.playground.page import Playground
 from tests.applying.tiny_bundles import TASKS, tiny_bundle
-from tests.hostile.inputs import ANY_TEXT, BROKEN_TEXT, LURES, VALUES, mutated
+from tests.hostile.inputs import ANY_TEXT, BROKEN_TEXT, LONG_TEXT, LURES, VALUES, Long, mutated, spelt
 from tests.hostile.profiles import fuzz
 from tests.hostile.watching import attempt, watched
 
 MODELS = ("transformer", "lstm", "gru")
 NUMBERS = st.none() | st.sampled_from([0, 1, 2, 5, 0.5, 1.0, 1e-9, 10**9, 2**70, -1, float("nan"), float("inf")])
 SETTINGS = st.fixed_dictionaries({name: NUMBERS | st.just(bounds.low) for name, bounds in BOUNDS.items()})
-TEXTS = ANY_TEXT | BROKEN_TEXT | st.sampled_from(["x" * 100_001, "the cat " * 5000])
+TEXTS = ANY_TEXT | BROKEN_TEXT | LONG_TEXT | st.just(Long("x", MOST_CHARACTERS + 1))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_questions_of_any_text_and_number(
     appliers: dict[str, Applier], task: str, texts: list[str], changes: dict[str, Any], seed: int
 ) -> None:
     applier = appliers[task]
-    record = dict(zip(applier.fields, texts, strict=False))
+    record = dict(zip(applier.fields, map(spelt, texts), strict=False))
     attempt(lambda: list(answering(applier, Question(record, changes, seed))))
 
 
@@ -90,7 +90,7 @@ def test_a_page_that_is_sent_anything_says_one_line(
     looks: bool,
 ) -> None:
     with watched():
-        updates = list(page.ask(*addresses, looks, seed, *[text] * MOST_FIELDS, *settings.values()))
+        updates = list(page.ask(*addresses, looks, seed, *[spelt(text)] * MOST_FIELDS, *settings.values()))
     shown: list[Shown] = updates[-1][page._parts.shown]
     for panel in shown:
         assert not panel.is_busy

@@ -13,7 +13,7 @@ from lmlab.applying.opening import open_applier
 from lmlab.data.task import SamplingDecoding, SamplingSettings
 from lmlab.playground.catalog import Catalog, Choice
 from lmlab.playground.opened import OpenModels
-from lmlab.playground.page import MOST_SESSIONS, QUEUE_LENGTH, build_page
+from lmlab.playground.page import MOST_VISITORS, QUEUE_LENGTH, build_page
 from tests.applying.tiny_bundles import tiny_bundle
 from tests.corpus import sentences
 from tests.crowds import Ask, crowd, faults_of
@@ -110,7 +110,7 @@ def test_no_more_visitors_are_remembered_than_the_page_means_to(
     catalog = Catalog([Choice("one", "one")], None, list, lambda address: tmp_path / address)
     remembered = StateHolder()
     remembered.set_blocks(asyncio.run(_built(catalog)))
-    for number in range(MOST_SESSIONS + 20):
+    for number in range(MOST_VISITORS + 20):
         remembered[f"visitor {number}"]
-    assert len(remembered.session_data) == MOST_SESSIONS
-    assert f"visitor {MOST_SESSIONS + 19}" in remembered.session_data
+    assert len(remembered.session_data) == MOST_VISITORS
+    assert f"visitor {MOST_VISITORS + 19}" in remembered.session_data

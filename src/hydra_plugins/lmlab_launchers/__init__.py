@@ -16,7 +16,6 @@ from omegaconf import DictConfig, open_dict
 from hydra_plugins.lmlab_launchers._shipping import Shipment, pack
 from lmlab.run import Outcome
 
-
 log = logging.getLogger("lmlab")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Updates = dict[Any, Any]
 QUEUE_LENGTH = 16
 """Questions that may wait."""
-MOST_SESSIONS = 100
+MOST_VISITORS = 100
 """Open pages whose last answers are kept: gradio would keep those of 10,000, a tenth of a megabyte each."""
 NO_ATTENTION = "this model has no attention"
 
@@ -35,7 +35,7 @@ def build_page(catalog: Catalog, models: OpenModels, project: "Path") -> "gr.Blo
     with page:
         playground = Playground(catalog, models, project, lay_out(catalog.first, compared=catalog.compared))
         playground.wire(page)
-    page.state_session_capacity = MOST_SESSIONS
+    page.state_session_capacity = MOST_VISITORS
     page.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=1, api_open=False)
     return page
 

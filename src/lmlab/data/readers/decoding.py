@@ -95,16 +95,29 @@ def _plain_chunks(path: Path) -> Iterator[bytes]:
 
 def _within_measure(chunks: Iterator[bytes], path: Path) -> Iterator[bytes]:
     """The same chunks, as long as they are together what a text of the file's size may unfold to."""
-    most = max(UNFOLDED_FREELY, MOST_TIMES * path.stat().st_size)
-    unfolded = 0
+    measure = Measure(path)
     for chunk in chunks:
-        unfolded += len(chunk)
-        if unfolded > most:
-            raise InputError(
-                f"{path}: unfolds to more than {MOST_TIMES} times its size, as hardly any text does; "
-                "if it is one, unpack it and name the unpacked file"
-            )
+        measure.add(len(chunk))
         yield chunk
+
+
+class Measure:
+    """What a compressed file unfolds to, counted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._left = path, max(UNFOLDED_FREELY, MOST_TIMES * path.stat().st_size)
+
+    def add(self, num_bytes: int) -> None:
+        """Count these too.
+
+        Raises: InputError if they are more than a text of the file's size may unfold to.
+        """
+        self._left -= num_bytes
+        if self._left < 0:
+            raise InputError(
+                f"{self._path}: unfolds to more than {MOST_TIMES} times its size, as hardly any text does; "
+                "if it is one, write it again without compression"
+            )
 
 
 def _gzip_chunks(path: Path) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lmlab.data.columns import Column, Row, column_texts, no_column, top_columns
 from lmlab.data.readers.archives import HEAD_BYTES, refuse_archive
-from lmlab.data.readers.decoding import Encoding, text_chunks
+from lmlab.data.readers.decoding import Encoding, Measure, text_chunks
 from lmlab.data.readers.find import kind_of
 from lmlab.data.readers.plain import line_parts
 from lmlab.errors import InputError
@@ -156,6 +156,7 @@ def _parquet_rows(path: Path, columns: Sequence[Column], encoding: Encoding) -> 
             _check_single(name, names, place=str(path))
         # Naming a nested column reads all that it holds; the other columns stay on disk.
         batches = file.iter_batches(_rows_at_once(file.metadata), columns=wanted, use_threads=False)
+        measure = Measure(path)
         number = 0
         while True:
             with _one_line(path):
@@ -163,6 +164,7 @@ def _parquet_rows(path: Path, columns: Sequence[Column], encoding: Encoding) -> 
                 rows = [] if batch is None else batch.to_pylist()
             if batch is None:
                 return
+            measure.add(batch.nbytes)
             for row in rows:
                 number += 1
                 yield f"{path}, row {number}", row
