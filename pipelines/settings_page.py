@@ -116,7 +116,7 @@ def _values(annotation: Any) -> str:
     if origin is Annotated:
         limits = [one for field in arguments[1:] for one in getattr(field, "metadata", [field])]
         bounds = [
-            f"{word} {getattr(limit, name):g}"
+            f"{word} {_number(getattr(limit, name))}"
             for limit in limits
             for name, word in RANGES.items()
             if hasattr(limit, name)
@@ -131,6 +131,10 @@ def _values(annotation: Any) -> str:
     if origin is dict:
         return f"mapping of {_values(arguments[0])} to {_values(arguments[1])}"
     return PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _default(value: Any) -> str:

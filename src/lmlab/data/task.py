@@ -22,8 +22,8 @@ class SamplingSettings(Settings):
     """How the next token is drawn from the model's distribution."""
 
     temperature: float = Field(ge=0)
-    """0 takes the most likely token."""
-    top_k: int = Field(ge=0, lt=2**31)
+    """0 takes the most likely token; else at least 0.000001."""
+    top_k: int = Field(ge=0, le=1_000_000)
     """Draw from the k most likely tokens; 0 is no bound."""
     top_p: float = Field(gt=0, le=1)
     """Draw from the fewest likeliest tokens whose probabilities sum to at least this; 1 is no bound."""
