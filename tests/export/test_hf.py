@@ -76,7 +76,8 @@ def tiny_bundle(folder: Path, settings: dict, *, prompt: str = "", decoding: dic
         torch.nn.init.normal_(weight, std=0.3)
     folder.mkdir()
     cutting = {"max_prompt_tokens": None, "field": None, "side": "end"}
-    told = {"name": "of_a_test", "version": 1, "prompt": prompt, "choices": [], "cutting": cutting}
+    choices = ["cat", "dog"] if decoding["name"] == "ranking" else []
+    told = {"name": "of_a_test", "version": 1, "prompt": prompt, "choices": choices, "cutting": cutting}
     task = LearnedTask.model_validate(told | {"decoding": decoding})
     save_bundle(folder, model, tokenizer, settings=settings, context_length=CONTEXT, task=task, facts={})
     return folder
@@ -180,7 +181,7 @@ def test_a_model_without_a_form_of_the_hub_is_refused(bundle: Path, monkeypatch:
     ],
 )
 def test_the_folder_decodes_as_the_task_does(decoding: dict, settings: dict, tmp_path: Path) -> None:
-    bundle = tiny_bundle(tmp_path / "bundle", TRANSFORMER, decoding=decoding)
+    bundle = tiny_bundle(tmp_path / "bundle", TRANSFORMER, prompt="{text}", decoding=decoding)
     (tmp_path / "hf").mkdir()
     EXPORTERS.get("hf").build().write(bundle, tmp_path / "hf")
     ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
@@ -193,7 +194,7 @@ def test_the_folder_decodes_as_the_task_does(decoding: dict, settings: dict, tmp
 
 @pytest.mark.parametrize("decoding", [SAMPLING, BEAMS], ids=["sampling", "beams"])
 def test_parity_is_asked_of_greedy_decoding_however_the_folder_decodes(decoding: dict, tmp_path: Path) -> None:
-    bundle = tiny_bundle(tmp_path / "bundle", TRANSFORMER, decoding=decoding)
+    bundle = tiny_bundle(tmp_path / "bundle", TRANSFORMER, prompt="{text}", decoding=decoding)
     (tmp_path / "hf").mkdir()
     exporter = EXPORTERS.get("hf").build()
     exporter.write(bundle, tmp_path / "hf")

@@ -79,7 +79,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, P
     for name, (cell, span) in VARIANTS.items():
         settings = {"embedding_width": 12, "width": 16, "layers": 2, "dropout": 0.1, "attention_span": span}
         home = tmp_path_factory.mktemp(name)
-        bundle = tiny_bundle(home / "bundle", {"name": cell, **settings}, decoding=BEAMS)
+        bundle = tiny_bundle(home / "bundle", {"name": cell, **settings}, prompt="{text}", decoding=BEAMS)
         (home / name).mkdir()
         EXPORTERS.get("hf").build().write(bundle, home / name)
         made[name] = (bundle, home / name)
