@@ -5,12 +5,13 @@
 writes the record as a table, as `make faults` does.
 """
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.faulty import Reference, undisturbed_project
+from tests.faults.faulty import SCRATCH, Reference, undisturbed_project
 from tests.faults.table import Injection, table_of
 from tests.tracking.conftest import empty_database  # noqa: F401  a fixture
 from tests.tracking.conftest import project as empty_project  # noqa: F401  a fixture
@@ -71,3 +72,9 @@ def record(request: pytest.FixtureRequest) -> Record:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """A project whose stages all ran undisturbed, untracked, with a checkpoint after every step."""
     return undisturbed_project(tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_scratch_left() -> Iterator[None]:
+    yield
+    shutil.rmtree(SCRATCH, ignore_errors=True)

@@ -1,11 +1,13 @@
 """Stages as processes of their own with a fault in them, and what is to be seen of it on disk."""
 
+import hashlib
 import json
 import os
 import random
 import shlex
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +24,8 @@ HOOKS = Path(__file__).parent / "hooks"
 UNTRACKED = "runtime.tracking=false"
 SETTINGS = [*TINY, *TRANSFORMER, UNTRACKED, "runtime.checkpoint_every_seconds=0", "training.log_every_steps=1"]
 
+SCRATCH = Path(tempfile.gettempdir()) / f"lmlab-faults-{os.getpid()}"
+"""Holds the temporary files of all disturbed commands."""
 LASTING = ("torchinductor_", "pymp-")
 """Temporary files of libraries: torch's cache, and sockets of loader processes, which these remove unless killed."""
 
@@ -77,7 +81,7 @@ def stage_arguments(stage: str) -> list[str]:
 def stage_environment(project: Path, name: str, fault: Fault | None = None) -> dict[str, str]:
     """The environment of a command with a fault in it; its temporary files lie beside the project."""
     scratch = scratch_of(project)
-    scratch.mkdir(exist_ok=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     variables = {**environment(), "TMPDIR": str(scratch)}
     if fault is None:
         return variables
@@ -95,6 +99,7 @@ def run_stage(project: Path, stage: str, fault: Fault | None = None) -> subproce
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
 
 
@@ -110,7 +115,9 @@ def change_runtime(project: Path, **values: object) -> None:
 
 def scratch_of(project: Path) -> Path:
     """Where the project's commands keep temporary files."""
-    return project.parent / "scratch"
+    # Sockets of loader processes lie there, and a system bounds the length of their paths.
+    name = hashlib.sha256(str(project.parent).encode()).hexdigest()[:12]
+    return SCRATCH / name
 
 
 def output_paths(project: Path, stage: str) -> list[Path]:

@@ -3,12 +3,17 @@
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
 import pytest
 
+from lmlab.config import validate
+from lmlab.errors import InputError
+from lmlab.runtime import RuntimeSettings
 from tests.faults.conftest import Record
 from tests.faults.faulty import (
     Fault,
@@ -24,6 +29,7 @@ from tests.faults.faulty import (
 )
 from tests.faults.table import ONE_LINE, SAME_BYTES, Injection
 from tests.pipelines.conftest import one_error
+from tests.training.train_tiny import RUNTIME
 
 # Many small batches, nearly all of them for other processes.
 CLEAN_IN_PROCESSES = """
@@ -98,8 +104,7 @@ def test_the_processes_of_a_killed_cleaning_end_with_it(reference: Reference, tm
     record(Injection("SIGKILL, with other processes at work", "clean", f"they end too; {SAME_BYTES}", lost))
 
 
-# Seen once, beside other work: the training waits for ever for a batch, its two loader processes idle and alive.
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_killed_loader_process_costs_one_line_and_the_training_goes_on_when_it_is_run_again(
     reference: Reference, tmp_path: Path, record: Record
 ) -> None:
@@ -112,6 +117,17 @@ def test_a_killed_loader_process_costs_one_line_and_the_training_goes_on_when_it
     check_nothing_half_written(reference, project, "train")
     lost = _check_again(reference, project, "train")
     record(Injection("a process that loads batches is killed", "train", f"{ONE_LINE}; {SAME_BYTES}", lost))
+
+
+def test_loader_processes_that_could_send_nothing_are_refused(monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
+    from lmlab.training.processes import LONGEST_FOLDER_OF_SOCKETS, check_loaders
+
+    for length, workers, is_refused in ((LONGEST_FOLDER_OF_SOCKETS, 2, False), (200, 0, False), (200, 2, True)):
+        monkeypatch.setattr(tempfile, "tempdir", "/".ljust(length, "x"))
+        runtime = validate(RuntimeSettings, RUNTIME | {"workers": workers}, path="runtime")
+        with pytest.raises(InputError, match=r"runtime\.workers: .* TMPDIR") if is_refused else nullcontext():
+            check_loaders(runtime)
+    record(Injection("the folder for temporary files has too long a path for sockets", "train", ONE_LINE, None))
 
 
 @pytest.mark.long

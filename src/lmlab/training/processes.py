@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from lmlab.errors import InputError
 from lmlab.runtime import RuntimeSettings
 
 CHILD_MODULE = "lmlab.training.other_process"
+LONGEST_FOLDER_OF_SOCKETS = 103 - len("/pymp-12345678/listener-12345678")
+"""Of the 103 characters that macOS, the strictest system, allows for a socket (Linux 107)."""
 SECONDS_TO_FAIL = 10.0
 """After another process has ended: how long this one may take to notice it by itself."""
 
@@ -141,6 +144,19 @@ def check_devices(runtime: RuntimeSettings) -> None:
         raise InputError(
             f"runtime.devices: {runtime.devices} processes, but this machine has {torch.cuda.device_count()} GPUs: "
             "as many at most, or runtime.accelerator=cpu"
+        )
+
+
+def check_loaders(runtime: RuntimeSettings) -> None:
+    """Raise InputError where processes that load batches could send none, which a training would wait for for ever.
+
+    They send through sockets in the folder for temporary files, and a system bounds the length of a socket's path.
+    """
+    folder = tempfile.gettempdir()
+    if runtime.workers and len(os.fsencode(folder)) > LONGEST_FOLDER_OF_SOCKETS:
+        raise InputError(
+            f"runtime.workers: the path of the folder for temporary files is too long for processes that load batches "
+            f"({folder}): TMPDIR with {LONGEST_FOLDER_OF_SOCKETS} characters at most, or runtime.workers=0"
         )
 
 

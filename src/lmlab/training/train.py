@@ -26,7 +26,7 @@ from lmlab.training.callbacks import Bar, KeepBest, Resume, ShareOfPeak
 from lmlab.training.checkpoint import FILE_NAME, read_best
 from lmlab.training.learner import Learner, Watcher
 from lmlab.training.lightning import pl
-from lmlab.training.processes import World, leave_group, started_processes
+from lmlab.training.processes import World, check_loaders, leave_group, started_processes
 from lmlab.training.progress import write_history
 from lmlab.training.settings import TrainingSettings
 from lmlab.training.speed import Speed
@@ -154,6 +154,7 @@ def _batches_of_examples(
 
 def _learner(settings: TrainSettings, data: _Data, world: World, watch: Watcher) -> tuple[Learner, str | None]:
     """The learner at its start, and the digest of the weights that it starts from, if not from fresh ones."""
+    check_loaders(settings.runtime)
     torch.set_num_threads(settings.runtime.threads or max(1, torch.get_num_threads() // world.local_size))
     torch.manual_seed(settings.seed)
     model = _build(settings, data)
