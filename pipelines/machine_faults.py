@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 
 from lmlab.errors import InputError
 
@@ -27,6 +28,8 @@ _FULL_MEMORY = (
     "failed to map segment from shared object",  # an import
 )
 _DEAD_LOADER = ("DataLoader worker (pid",)
+_TAKING_OVER = "torch.multiprocessing.reductions"
+"""The module of torch that puts tensors of other processes together."""
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def machine_faults_told(stage: str) -> Iterator[None]:
     except Exception as error:
         # A process that dies has its signal raised anywhere, also while another error is on its way.
         causes = list(_causes(error))
-        if any(_says(cause, _DEAD_LOADER) for cause in causes):
+        if any(_says(cause, _DEAD_LOADER) or _is_of_loader(cause) for cause in causes):
             raise InputError(
                 f"stage {stage}: a process that loads batches was killed, perhaps because memory is full: "
                 "run the same command again, with a lower runtime.workers if it is"
@@ -55,6 +58,14 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _is_of_loader(error: BaseException) -> bool:
+    """Whether a batch could not be taken over from the process that loaded it, which is gone."""
+    if not isinstance(error, OSError | EOFError):
+        return False
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == _TAKING_OVER for frame in frames)
 
 
 def _says(error: BaseException, parts: tuple[str, ...]) -> bool:

@@ -27,7 +27,7 @@ from tests.faults.faulty import (
     stage_environment,
     tree_of,
 )
-from tests.faults.table import ONE_LINE, SAME_BYTES, Injection
+from tests.faults.table import GOES_ON, ONE_LINE, SAME_BYTES, Injection
 from tests.pipelines.conftest import one_error
 from tests.training.train_tiny import RUNTIME
 
@@ -111,12 +111,15 @@ def test_a_killed_loader_process_costs_one_line_and_the_training_goes_on_when_it
     project = reference.copy_without("train", tmp_path)
     change_runtime(project, workers=2)
     done = run_stage(project, "train", {"kill_child_at": {"change": "resume.pt"}})
-    assert done.returncode == 2, done.stderr
-    assert "runtime.workers" in one_error(done.stderr)
+    # Where all of its batches had arrived, nobody misses it.
+    assert done.returncode in (0, 2), done.stderr
+    if done.returncode:
+        assert "runtime.workers" in one_error(done.stderr)
     _check_nobody_left(project)
     check_nothing_half_written(reference, project, "train")
     lost = _check_again(reference, project, "train")
-    record(Injection("a process that loads batches is killed", "train", f"{ONE_LINE}; {SAME_BYTES}", lost))
+    outcome = f"{ONE_LINE}; {SAME_BYTES}" if done.returncode else GOES_ON
+    record(Injection("a process that loads batches is killed", "train", outcome, lost))
 
 
 def test_loader_processes_that_could_send_nothing_are_refused(monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
