@@ -103,7 +103,7 @@ def between_processes(training: Training) -> Iterator[Measured]:
     """Bytes that each of two processes sends in a step, by DDP and by FSDP."""
     shape, parts = training.shape, training.accumulate
     muon = costs.muon_bytes(shape, 2) if training.optimizer == "muon" else 0
-    formulas = {"ddp": parts * costs.ddp_bytes(shape, 2), "fsdp": parts * costs.fsdp_bytes(shape, 2) + muon}
+    formulas = {"ddp": costs.ddp_bytes(shape, 2), "fsdp": parts * costs.fsdp_bytes(shape, 2) + muon}
     apart = _apart()
     for strategy, formula in formulas.items():
         found = _watched([*apart, sys.executable, *TWO], training._replace(strategy=strategy), "sent")

@@ -131,8 +131,8 @@ def _compute_row(shape: Shape, tokens: float, machine: Machine) -> list[str]:
 
 
 def communication(machine: Machine) -> str:
-    """What a part of a step sends, and how many tokens it needs to take as long to compute."""
-    heads = ("size", "shared by", "sent a part", "by NVLink", "by the network", "tokens, NVLink", "tokens, network")
+    """What a process sends for one sum, and how many tokens take as long to compute."""
+    heads = ("size", "shared by", "sent", "by NVLink", "by the network", "tokens, NVLink", "tokens, network")
     kinds = (("DDP", costs.ddp_bytes), ("FSDP", costs.fsdp_bytes))
     return table(heads, [_sent_row(shape, how, sent(shape, 64), machine) for shape in SHAPES for how, sent in kinds])
 
@@ -151,7 +151,7 @@ def bound(machine: Machine) -> str:
         "shared by",
         "of a step",
         "that fit",
-        "tokens of a part",
+        "between two sums",
         "the network needs",
         "MFU at most",
     )
@@ -166,14 +166,15 @@ def _bound_row(shape: Shape, gpu: Gpu, processes: int, machine: Machine) -> list
         static = costs.fsdp_static_bytes(shape, OPTIMIZER, processes)
     fit = tokens_that_fit(shape, static + costs.copied_bytes(shape), gpu, machine)
     of_step = STEP_TOKENS[shape.name] // processes
-    part = min(fit, of_step) // LENGTH * LENGTH or of_step
+    # DDP sums once a step, FSDP for each part.
+    between = of_step if how == "DDP" else min(fit, of_step) // LENGTH * LENGTH or of_step
     needed = _even_tokens(shape, sent, machine.network_bytes_per_second, machine)
-    tokens = (f"{tokens:,.0f}" for tokens in (of_step, fit, part, needed))
-    return [shape.name, f"{processes} {gpu.name}", how, *tokens, share(machine.mfu * min(1, part / needed))]
+    tokens = (f"{tokens:,.0f}" for tokens in (of_step, fit, between, needed))
+    return [shape.name, f"{processes} {gpu.name}", how, *tokens, share(machine.mfu * min(1, between / needed))]
 
 
 def _even_tokens(shape: Shape, sent: float, rate: float, machine: Machine) -> float:
-    """Tokens of a part that take as long to compute as it takes to send."""
+    """Tokens that take as long to compute as it takes to send."""
     return sent / rate * machine.mfu * machine.gpu.peak_bfloat16 / (6 * shape.parameters)
 
 

@@ -15,14 +15,14 @@ from typing import Any
 from lmlab.errors import InputError
 from lmlab.files import file_digest, read_json
 from lmlab.hub_access import OFFLINE, hub_is_allowed, hub_reachable
-from lmlab.text import digest_of
+from lmlab.text import digest_of, utf8_length
 
 log = logging.getLogger("lmlab")
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 LONGEST_NAME = 255
-"""Of a file; no system has longer ones."""
+"""Of a file, in bytes; no system has longer ones."""
 WANTED = ["model*.safetensors", "*.json"]
 """What is fetched of a repository."""
 _NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -41,8 +41,8 @@ def find_model_folder(source: str, *, path: str) -> Path:
     """
     try:
         folder = Path(source).expanduser()
-    except RuntimeError:
-        raise InputError(f"{path}: {source} names nobody's home directory") from None
+    except (RuntimeError, ValueError):
+        raise InputError(f"{path}: {source!r} names nobody's home directory") from None
     if folder.is_dir():
         return folder
     name, _, revision = source.partition("@")
@@ -103,7 +103,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / INDEX_NAME).is_file():
         places = read_json(folder / INDEX_NAME).get("weight_map")
         names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
-        if not names or any(Path(name).name != name or len(name) > LONGEST_NAME for name in names):
+        if not names or any(Path(name).name != name or utf8_length(name) > LONGEST_NAME for name in names):
             raise InputError(f"{folder / INDEX_NAME} does not say which files of its folder hold the weights")
     else:
         names = [WEIGHTS_NAME]

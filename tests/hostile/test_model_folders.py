@@ -125,6 +125,7 @@ def test_damaged_bytes_of_any_file(folders: Folders, data: st.DataObject, kind: 
     )
 )
 @example(index={"weight_map": {"a": "../../model.safetensors"}})
+@example(index={"weight_map": {"a": "á" * 200}})
 def test_indexes_of_any_shape(folders: Folders, index: Any) -> None:
     folder = folders.damaged("gpt2", INDEX_NAME, json.dumps(index).encode())
     attempt(lambda: _ask(folder), folder)
@@ -157,6 +158,8 @@ def _use(tokenizer: Tokenizer) -> None:
 
 @fuzz(suite=40)
 @given(source=ANY_TEXT | st.sampled_from(["../..", "a/../b", "a@../..", "~", "/etc/passwd", "x" * 300, "a/b/c", "a\0"]))
+@example(source="~\0")
+@example(source="~nobody-of-that-name")
 def test_names_of_models_lead_to_a_folder_or_nowhere(source: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = attempt(
         lambda: find_model_folder(source, path="model.source"),

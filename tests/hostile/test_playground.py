@@ -81,6 +81,16 @@ def test_questions_of_any_text_and_number(
     seed=NUMBERS,
     looks=st.booleans(),
 )
+@example(
+    addresses=("language_modeling", None), text="the", settings={name: 1 for name in BOUNDS}, seed=0.5, looks=False
+)
+@example(
+    addresses=("language_modeling", None),
+    text="the",
+    settings={name: 1 for name in BOUNDS},
+    seed=float("nan"),
+    looks=True,
+)
 def test_a_page_that_is_sent_anything_says_one_line(
     page: Playground,
     addresses: tuple[str | None, str | None],

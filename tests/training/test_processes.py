@@ -17,6 +17,7 @@ from lmlab.errors import InputError
 from lmlab.files import file_digest
 from lmlab.training import learner
 from lmlab.training.checkpoint import FILE_NAME, read_checkpoint
+from lmlab.training.lightning import strategies
 from lmlab.training.processes import World, shard
 from tests.corpus import COPYING, encoded_corpus
 from tests.laws.imports import PROJECT
@@ -114,6 +115,32 @@ def test_processes_without_a_row_of_their_own_take_part(examples: Path, tmp_path
     train_tiny(examples, tmp_path / "one", **changes)
     train_tiny(examples, tmp_path / "three", runtime={"devices": 3}, **changes)
     _assert_alike(tmp_path / "three", tmp_path / "one")
+
+
+@pytest.mark.parametrize("runtime", [TWO, SHARDED], ids=["ddp", "fsdp"])
+def test_processes_with_other_numbers_of_rows_read_as_many_parts(
+    examples: Path, tmp_path: Path, runtime: dict[str, Any]
+) -> None:
+    # Of five rows one process would read two in two parts, the other three in three.
+    changes = {**STILL, "batch_rows": 6, "accumulate": 3, "sequence_length": 20}
+    train_tiny(examples, tmp_path / "one", **changes)
+    train_tiny(examples, tmp_path / "two", runtime=runtime, **changes)
+    _assert_alike(tmp_path / "two", tmp_path / "one")
+
+
+def test_processes_sum_their_gradients_once_a_step(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    are_summed: list[bool] = []
+    inner = strategies.DDPStrategy.pre_backward
+
+    def watched(strategy: strategies.DDPStrategy, loss: torch.Tensor) -> None:
+        are_summed.append(strategy.model.require_backward_grad_sync)  # type: ignore[union-attr, arg-type]
+        inner(strategy, loss)
+
+    monkeypatch.setattr(strategies.DDPStrategy, "pre_backward", watched)
+    train_tiny(corpus, tmp_path, runtime=TWO, max_steps=2, accumulate=2)
+    assert are_summed == 2 * [False, True]
 
 
 def _started(corpus: Path, outputs: Path, changes: dict[str, Any]) -> subprocess.Popen[str]:

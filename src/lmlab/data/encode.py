@@ -91,10 +91,11 @@ def encode(settings: EncodeSettings, inputs: EncodeInputs, outputs: EncodeOutput
 def _write(encoded: Iterable[Encoded], writer: StoreWriter) -> Counts:
     """Write a split's store; returns what the report says of it."""
     counts = Counts()
-    for rows, more in encoded:
-        writer.append(rows)
-        counts = counts.plus(more)
-    writer.close()
+    with writer:
+        for rows, more in encoded:
+            writer.append(rows)
+            counts = counts.plus(more)
+        writer.close()
     return counts
 
 

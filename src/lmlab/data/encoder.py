@@ -96,6 +96,9 @@ def batches_of(group: Group, task: TaskSettings) -> Iterator[Batch]:
     columns = ["id", NUMBER, *fields_of(task)]
     held: dict[str, list] | None = None
     for batch in file.iter_batches(BATCH_RECORDS, row_groups=[group.number], columns=columns):
+        # Not by the file's own statistics: pyarrow ends the process where those of a damaged file are asked for.
+        if any(column.null_count for column in batch.columns):
+            raise InputError(f"{group.path} holds records without a value: delete its folder and run `dvc repro`")
         for rows in _bounded(batch):
             if held:
                 yield _batch(held, task, next_document=rows[NUMBER][0])

@@ -49,20 +49,14 @@ def check_records(folder: Path) -> dict:
         path = folder / f"{split}.parquet"
         try:
             with pq.ParquetFile(path) as file:
-                found, num_nulls = file.schema_arrow, _num_nulls(file.metadata)
+                found = file.schema_arrow
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path}: not a whole parquet file: {error}") from None
         wanted = record_schema(fields)
-        if not found.equals(wanted) or num_nulls:
-            what = f"other columns than {', '.join(wanted.names)}, or records without one of them"
+        if not found.equals(wanted):
+            what = f"other columns than {', '.join(wanted.names)}"
             raise InputError(f"{path} holds {what}: delete {folder} and run `dvc repro` to write it again")
     return facts
-
-
-def _num_nulls(metadata: pq.FileMetaData) -> int:
-    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
-    known = (group.column(place).statistics for group in groups for place in range(group.num_columns))
-    return sum(statistics.null_count or 0 for statistics in known if statistics is not None)
 
 
 def _texts(fields: Sequence[str]) -> list[tuple[str, pa.DataType]]:

@@ -9,7 +9,7 @@ that its document goes on after has no separator.
 
 import mmap
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,6 +145,13 @@ class StoreWriter:
         self._prompt_lengths: list[NDArray[np.int32]] = []
         self._target_bytes: list[NDArray[np.int64]] = []
         self._documents: list[NDArray[np.int64]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the file, also where the store could not be written to its end."""
+        self._stream.close()
 
     def append(self, rows: StoredRows) -> None:
         """Add records, in order."""

@@ -27,7 +27,7 @@ class Asked(NamedTuple):
     def question(self, applier: "Applier") -> Question:
         """What this model is asked.
 
-        Raises: InputError for a number that is missing.
+        Raises: InputError for a number that is missing, or a seed that is no whole number.
         """
         own = values_of(applier.task.decoding)
         for name in own:
@@ -35,9 +35,12 @@ class Asked(NamedTuple):
                 raise InputError(f"{BOUNDS[name].label}: give a number")
         if self.seed is None and "temperature" in own:
             raise InputError("Seed: give a number")
+        # A browser may send any number.
+        if not float(self.seed or 0).is_integer():
+            raise InputError(f"Seed: give a whole number, not {self.seed}")
         changes = {name: value for name, value in self.settings.items() if name in own and value is not None}
         record = dict(zip(applier.fields, self.texts, strict=False))
-        return Question(record, changes, self.seed or 0)
+        return Question(record, changes, int(self.seed or 0))
 
 
 def form_updates(parts: Parts, appliers: "Sequence[Applier]", examples: "Sequence[Record]") -> dict[Any, Any]:

@@ -1,7 +1,8 @@
 """The training step and the validation step, as Lightning drives them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from lmlab.errors import InputError
 from lmlab.models.architectures.language_model import LanguageModel, State, detach, select_rows
 from lmlab.runtime import RuntimeSettings
 from lmlab.text import digest_of
-from lmlab.training.lightning import pl
+from lmlab.training.lightning import pl, strategies
 from lmlab.training.optimizers import build_optimizers, set_learning_rates
 from lmlab.training.processes import World, shard
 from lmlab.training.progress import Progress
@@ -57,9 +58,11 @@ def as_rows(batch: Batch, world: World) -> Rows:
     counts = batch.targets != IGNORED
     part = world.part(len(counts))
     inputs, targets, all_count = batch.inputs[part], batch.targets[part], bool(counts[part].all())
-    if not len(targets):
-        # Fewer rows than processes: one reads along without a say, since all must take part in every step.
-        inputs, targets, all_count = batch.inputs[:1], np.full_like(batch.targets[:1], IGNORED), False
+    if len(inputs) < -(-len(counts) // world.size):
+        # All take part in every sum, as often as the one with the most rows: a row is read along without a say.
+        inputs = np.concatenate([inputs, batch.inputs[:1]])
+        targets = np.concatenate([targets, np.full_like(batch.targets[:1], IGNORED)])
+        all_count = False
     return Rows(torch.from_numpy(inputs), torch.from_numpy(targets), int(counts.sum()), all_count, batch.goes_on)
 
 
@@ -164,13 +167,24 @@ class Learner(pl.LightningModule):
             before = select_rows(self.carried, chosen) if rows.goes_on and self.carried is not None else None
             features, after = self._read(rows.inputs[chosen], before)
             summed = summed_nats(self.model, features, rows.targets[chosen], all_count=rows.all_count)
-            self.manual_backward(summed / divisor)
+            with self._sums_over_processes(begin + size >= len(rows.inputs)):
+                self.manual_backward(summed / divisor)
             nats += summed.detach() / rows.num_targets
             if self.plan.carries_state:
                 states.append(detach(after))
         if states:
             self.carried = tuple(torch.cat(tensors) for tensors in zip(*states, strict=True))
         return nats
+
+    @contextmanager
+    def _sums_over_processes(self, is_last: bool) -> Iterator[None]:
+        """Let the processes sum their gradients once a step, with those of its last part."""
+        strategy = self.trainer.strategy
+        if is_last or not isinstance(strategy, strategies.DDPStrategy):
+            yield
+        else:
+            with strategy.block_backward_sync():
+                yield
 
     def see_losses(self) -> None:
         """Take in the losses since the last call; a GPU works ahead between two calls.

@@ -41,12 +41,14 @@ class World(NamedTuple):
     size: int = 1
     local_size: int = 1
     """Processes on this machine."""
+    local_rank: int = 0
 
     @classmethod
     def of_environment(cls) -> "World":
         """What torchrun, or the stage itself, has told this process."""
-        size = int(os.environ.get("WORLD_SIZE", "1"))
-        return cls(int(os.environ.get("RANK", "0")), size, int(os.environ.get("LOCAL_WORLD_SIZE", str(size))))
+        size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+        local_size = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
+        return cls(rank, size, local_size, int(os.environ.get("LOCAL_RANK", str(rank))))
 
     def part(self, num_rows: int) -> slice:
         """The rows of a batch that this process reads."""

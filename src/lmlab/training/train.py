@@ -17,7 +17,7 @@ from lmlab.data.store import TokenStore
 from lmlab.data.task import LearnedTask
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
-from lmlab.files import check_seal, whole_folder, write_json
+from lmlab.files import check_seal, read_seal, whole_folder, write_json
 from lmlab.memory import forget_peak_memory, keep_freed_memory, peak_memory_megabytes
 from lmlab.models.architectures.language_model import LanguageModel
 from lmlab.run import Run
@@ -82,7 +82,7 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
     if World.of_environment().rank:
         join_training(settings, inputs, outputs.checkpoints)
         return {}
-    data = _open_data(settings, inputs)
+    data = _open_data(settings, inputs, World.of_environment())
     outputs.checkpoints.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(outputs.checkpoints.with_suffix(".lock"), timeout=0):
@@ -106,8 +106,9 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
 
 def join_training(settings: TrainSettings, inputs: TrainInputs, checkpoints: Path) -> None:
     """Train along as another process than the first; nothing is written."""
-    data = _open_data(settings, inputs)
-    learner, _ = _learner(settings, data, World.of_environment(), lambda *_: None)
+    world = World.of_environment()
+    data = _open_data(settings, inputs, world)
+    learner, _ = _learner(settings, data, world, lambda *_: None)
     keep_freed_memory()
     _fit(learner, settings, checkpoints, [])
     leave_group()
@@ -120,9 +121,11 @@ def _task(settings: TrainSettings, inputs: TrainInputs, checkpoints: Path) -> di
     return {"seed": settings.seed, **sections, **{name: str(path) for name, path in places.items()}}
 
 
-def _open_data(settings: TrainSettings, inputs: TrainInputs) -> _Data:
-    facts = check_seal(inputs.tokens)
-    check_seal(inputs.tokenizer)
+def _open_data(settings: TrainSettings, inputs: TrainInputs, world: World) -> _Data:
+    # One process of each machine reads all tokens to compare them with their digests.
+    facts_of = check_seal if world.local_rank == 0 else read_seal
+    facts = facts_of(inputs.tokens)
+    facts_of(inputs.tokenizer)
     tokenizer, training = Tokenizer.load(inputs.tokenizer), settings.training
     store, validation_store = (TokenStore.open(inputs.tokens, split) for split in ("train", "validation"))
     batches = _batches_of_examples if store.has_prompts else _batches_of_text
