@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 ACCEPTED := CVE-2025-69872
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help env repro test check verify bench faults fuzz audit ui play clean
+.PHONY: help env repro test long check verify bench faults fuzz audit ui play clean
 
 help:  ## say what each target does
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ repro: $(READY)  ## run the pipeline of conf/: params.yaml, dvc repro, MLflow, t
 
 test: $(READY)  ## run the whole test suite
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
+
+long: $(READY)  ## run the tests that take minutes each, which `make test` leaves out; those of faults are in `make faults`
+	@OMP_NUM_THREADS=1 python -m pytest -m long --ignore tests/faults
 
 check: $(READY)  ## format, lint and type check
 	@ruff format --check

@@ -1,11 +1,13 @@
 """Make a run the project's own setting, or its model the champion of its task.
 
-RUN is a run's id, its name, or the beginning of its id or fingerprint, as MLflow and `pipelines.compare` show them.
+RUN is a run's id, its name, or the beginning of its id or fingerprint, as MLflow and `pipelines.compare` show them;
+`best` is the best of the newest sweep, which `pipelines.compare --sweep latest` lists first.
 Without --champion, conf/experiment/NAME.yaml is written with its settings, conf/config.yaml picks it and params.yaml is
 composed: `dvc repro` then gives the run's metrics. With --champion no file is written: the run's model is registered
 in MLflow under its task's name, if it is not yet, and gets the alias `champion` there, in place of the one before.
 
 Examples:
+  python -m pipelines.promote best
   python -m pipelines.promote 3f9a2c --name long_gru
   python -m pipelines.promote 3f9a2c --champion
 """
@@ -17,9 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lmlab.comparison.comparing import compare
 from lmlab.errors import InputError
 from lmlab.files import whole_file
 from lmlab.tracking.finding import find_one_run, read_settings
+from lmlab.tracking.reading import LATEST, Artifacts, children_of, find_sweep, read_runs
 from lmlab.tracking.registry import CHAMPION, make_champion
 from lmlab.tracking.store import tracking_address
 from pipelines.command import parser_of, run_command
@@ -27,13 +31,14 @@ from pipelines.compose import CONF, compose, write_params
 from pipelines.differences import experiment_text, smallest_experiment
 from pipelines.settings import tracked, validate_params
 
+BEST = "best"
 CHOICE = re.compile(r"^(  - experiment: )(\S+)$", re.MULTILINE)
 
 
 def main() -> int:
     """Write the experiment and params.yaml, or mark the champion."""
     parser = parser_of("promote", __doc__)
-    parser.add_argument("run", help="id, name or fingerprint of a run")
+    parser.add_argument("run", help="id, name or fingerprint of a run, or `best`")
     parser.add_argument("--name", help="the experiment's name; by default made of task, model and seed")
     parser.add_argument("--force", action="store_true", help="replace an experiment of that name")
     parser.add_argument("--champion", action="store_true", help="make its model its task's champion; writes no file")
@@ -41,10 +46,22 @@ def main() -> int:
     if options.champion:
         if options.name or options.force:
             raise InputError("--champion: writes no experiment, which --name and --force are for; leave them out")
-        print(champion_text(Path.cwd(), options.run))
+        print(champion_text(Path.cwd(), _meant(Path.cwd(), options.run)))
         return 0
-    promote(Path.cwd(), options.run, name=options.name, force=options.force)
+    promote(Path.cwd(), _meant(Path.cwd(), options.run), name=options.name, force=options.force)
     return 0
+
+
+def _meant(project: Path, run: str) -> str:
+    """The run as it was named; for `best` the id of the best one of the newest sweep."""
+    if run != BEST:
+        return run
+    with Artifacts(project) as artifacts:
+        sweep, _ = find_sweep(project, LATEST)
+        comparison = compare(children_of(read_runs(project), sweep), artifacts, metric=None, is_chosen=True)
+    best = comparison.sections[0].rows[0].runs[0].run
+    print(f"the best of the newest sweep: {best.name} ({best.run_id[:8]})")
+    return best.run_id
 
 
 def champion_text(project: Path, run: str) -> str:

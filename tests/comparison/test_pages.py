@@ -62,7 +62,7 @@ def test_the_plots_are_well_formed_and_say_what_they_show(tmp_path: Path) -> Non
 def test_the_markdown_is_a_table_that_no_text_breaks(tmp_path: Path) -> None:
     write_comparison(tmp_path, _comparison())
     lines = (tmp_path / "comparison.md").read_text(encoding="utf-8").splitlines()
-    assert "| gru | 1\\.100 ± 0\\.141 | 2 | 10 | 50 | 9 |  |" in lines
+    assert "| gru | 1\\.100 ± 0\\.141 | id of a | 2 | 10 | 50 | 9 |  |" in lines
     assert "| d | FAILED | ValueError\\: \\| no |" in lines
 
 

@@ -16,7 +16,7 @@ from lmlab.tracking import open_store
 from tests.pipelines.tiny import TINY, TRANSFORMER, command_of, environment, kill_group, new_project, run_command
 from tests.ray_nodes import Nodes, two_nodes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 # Checkpoints after every step, so that a kill always finds one; trainings long enough to be hit.
 SWEEP = [

@@ -46,12 +46,22 @@ def test_the_latest_sweep_is_ranked_with_means_over_seeds(swept: Path, tmp_path:
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith(("lstm ", "gru ")) and "±" in line]
     assert {row[0] for row in rows} == {"lstm", "gru"}
-    assert all(row[2] == "±" and row[4] == "2" for row in rows)
+    assert all(row[2] == "±" and row[5] == "2" for row in rows)
     assert float(rows[0][1]) <= float(rows[1][1])
     assert "by the paired bootstrap, of the mean over seeds 1, 2." in " ".join(done.stdout.split())
     page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
     assert page.count("<svg") >= 4
     assert len((tmp_path / "out" / "runs.csv").read_text(encoding="utf-8").splitlines()) == 5
+
+
+def test_the_best_of_the_latest_sweep_can_be_promoted_without_its_id(swept: Path, tmp_path: Path) -> None:
+    compared = run_command(swept, "compare", "--sweep", "latest", "--out", str(tmp_path))
+    first = next(line.split()[4] for line in compared.stdout.splitlines() if "±" in line)
+    done = run_command(swept, "promote", "best", "--champion")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the best of the newest sweep: model=")
+    assert f"({first})" in done.stdout.splitlines()[0]
+    assert "models:/language_modeling@champion is now version" in done.stdout
 
 
 def test_a_failed_job_is_listed_with_what_broke(swept: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from tests.reported.results import METRIC, result
 
 ROW = (
     "| `docs_lstm` | bits per byte, lower is better | 1.500 (1.400 to 1.600) | 1.600 ± 0.141 (2 seeds) | 1.800, xz "
-    "| 1,328,512 | 20,480 tokens | `python -m pipelines.run model=lstm 'source.columns={text: body}' seed=1` |"
+    "| 1,328,512 | 20,480 tokens, 12 s | `python -m pipelines.run model=lstm 'source.columns={text: body}' seed=1` |"
 )
 
 
@@ -36,6 +36,10 @@ def test_only_what_stands_between_the_marks_is_rendered() -> None:
     assert filled.endswith(" seed=1` |\n<!-- end of results -->\nafter\n")
     assert "old" not in filled
     assert fill_tables(filled, lambda name: result(name=name)) == filled
+
+
+def test_no_time_is_shown_where_none_was_tracked() -> None:
+    assert "| 20,480 tokens |" in table_of([result(seconds=None)])
 
 
 def test_the_readmes_tables_are_rendered_from_the_result_files() -> None:

@@ -47,12 +47,13 @@ class Comparison(NamedTuple):
     notes: list[str]
 
 
-HEADINGS = ("run", "seeds", "parameters", "tokens", "seconds", "memory, MB")
+HEADINGS = ("run", "id", "seeds", "parameters", "tokens", "seconds", "memory, MB")
 
 
 def cells_of(section: Section, row: Row) -> list[str]:
-    """The row's cells in the order of HEADINGS, the metric after the name."""
-    return [row.name, _metric_text(row, section.places), str(len(row.runs)), *_costs(row)]
+    """The row's cells in the order of HEADINGS, the metric after the name; the id is that of its first seed."""
+    first = row.runs[0].run.run_id[:8]
+    return [row.name, _metric_text(row, section.places), first, str(len(row.runs)), *_costs(row)]
 
 
 def _metric_text(row: Row, places: int) -> str:

@@ -52,7 +52,7 @@ def _cells(result: ReportedResult) -> list[str]:
         _over_seeds(metric, places),
         _best_baseline(result, name, metric, places),
         f"{result.parameters:,}",
-        f"{result.training_tokens:,} tokens",
+        f"{result.training_tokens:,} tokens" + ("" if result.seconds is None else f", {result.seconds:,.0f} s"),
         f"`{command_of(result)}`",
     ]
 

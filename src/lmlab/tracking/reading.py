@@ -40,7 +40,7 @@ class RunRecord(NamedTuple):
         return self.params.get("seed", "")
 
 
-def read_runs(project: Path, where: str) -> list[RunRecord]:
+def read_runs(project: Path, where: str = "") -> list[RunRecord]:
     """The runs of trainings, oldest first, that a filter of MLflow's search lets through; all with an empty one.
 
     Raises: InputError if MLflow does not understand the filter.
@@ -66,7 +66,7 @@ def find_sweep(project: Path, named: str) -> tuple[str, str]:
         if named in (LATEST, run.info.run_name) or run.info.run_id.startswith(named):
             return run.info.run_id, str(run.info.run_name)
     names = ", ".join(f"'{run.info.run_name}' ({run.info.run_id[:8]})" for run in sweeps[:5]) or "none"
-    raise InputError(f"--sweep {named}: the store has no such sweep; the newest: {names}")
+    raise InputError(f"sweep {named}: the store has no such sweep; the newest: {names}")
 
 
 def children_of(records: Sequence[RunRecord], parent: str) -> list[RunRecord]:

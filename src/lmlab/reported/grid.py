@@ -1,0 +1,110 @@
+"""Reported results of several models side by side: which is best, and whether that is more than chance.
+
+The table stands in a page between two marks:
+
+<!-- grid -->
+...
+<!-- end of grid -->
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from lmlab.charts import places_of
+from lmlab.data.task import TaskSettings
+from lmlab.evaluation.intervals import Difference, paired_difference, resampling_units
+from lmlab.evaluation.metrics import METRICS
+from lmlab.evaluation.predictions import read_predictions
+from lmlab.evaluation.settings import BootstrapSettings
+from lmlab.reported.result import ReportedMetric, ReportedResult
+
+_GRID = re.compile(r"(<!-- grid -->\n).*?(<!-- end of grid -->)", re.DOTALL)
+_RIVALS_OWN = ("model=", "model.", "training.")
+SIGNIFICANT = 0.05
+HEADINGS = ("settings", "metric", "best", "second", "third", "best less second, of seed 1 (95 % interval)", "p")
+
+
+class Rival(NamedTuple):
+    """A reported result with its kept predictions and how they are scored."""
+
+    result: ReportedResult
+    predictions: Path
+    task: TaskSettings
+    bootstrap: BootstrapSettings
+
+    @property
+    def headline(self) -> ReportedMetric:
+        """The first metric of its task."""
+        return self.result.metrics[self.metric]
+
+    @property
+    def metric(self) -> str:
+        """The name of the first metric of its task."""
+        return next(iter(self.result.metrics))
+
+
+class Contest(NamedTuple):
+    """Results on the same test records, whose settings differ in model and training alone; the best mean first."""
+
+    settings: str
+    rivals: list[Rival]
+    difference: Difference
+    """The best less the second, of their first seeds."""
+
+
+def contests_of(rivals: Iterable[Rival]) -> list[Contest]:
+    """A contest for all settings that several results share, in the order of the first of each."""
+    groups: dict[tuple, list[Rival]] = {}
+    for rival in rivals:
+        settings = tuple(word for word in rival.result.overrides if not word.startswith(_RIVALS_OWN))
+        groups.setdefault((settings, rival.result.digests.test_records), []).append(rival)
+    return [_contest(" ".join(settings), group) for (settings, _), group in groups.items() if len(group) > 1]
+
+
+def _contest(settings: str, rivals: list[Rival]) -> Contest:
+    sign = 1 if rivals[0].headline.better == "lower" else -1
+    ranked = sorted(rivals, key=lambda rival: sign * rival.headline.mean)
+    return Contest(settings, ranked, _difference(*ranked[:2]))
+
+
+def _difference(best: Rival, second: Rival) -> Difference:
+    ours, theirs = (read_predictions(rival.predictions) for rival in (best, second))
+    metric = METRICS.get(best.metric).build(language=best.task.language)
+    units = resampling_units(ours.documents, min_documents=best.bootstrap.min_documents)
+    count, seed = best.bootstrap.num_resamples, best.bootstrap.seed
+    return paired_difference(metric, [ours.examples], [theirs.examples], units, num_resamples=count, seed=seed)
+
+
+def grid_of(contests: Iterable[Contest]) -> str:
+    """A Markdown table with a row for each contest."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * (len(HEADINGS) - 1) + "---:|"]
+    return "\n".join(lines + ["| " + " | ".join(_cells(contest)) + " |" for contest in contests])
+
+
+def fill_grid(text: str, contests: Iterable[Contest]) -> str:
+    """The text with the marked table rendered anew."""
+    table = grid_of(contests)
+    return _GRID.sub(lambda match: f"{match[1]}{table}\n{match[2]}", text)
+
+
+def _cells(contest: Contest) -> list[str]:
+    rivals, (value, low, high, p_value) = contest.rivals, contest.difference
+    places = places_of([rival.headline.mean for rival in rivals])
+    cells = [_cell(rival, places) for rival in rivals]
+    told = "" if p_value < SIGNIFICANT else ": not told apart"
+    return [
+        f"`{contest.settings}`",
+        f"{rivals[0].headline.label}, {rivals[0].headline.better} is better",
+        *(cells + [""] * (3 - len(cells))),
+        f"{value:+.{places}f} ({low:+.{places}f} to {high:+.{places}f}){told}",
+        f"{p_value:.3f}",
+    ]
+
+
+def _cell(rival: Rival, places: int) -> str:
+    headline, seconds = rival.headline, rival.result.seconds
+    spread = "" if headline.deviation is None else f" ± {headline.deviation:.{places}f}"
+    took = "" if seconds is None else f", {seconds:,.0f} s"
+    return f"{rival.result.model} {headline.mean:.{places}f}{spread}{took}"

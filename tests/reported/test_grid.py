@@ -1,0 +1,82 @@
+"""Reported results side by side, and the page that tells of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lmlab.data.task import TaskSettings
+from lmlab.evaluation.metric import Examples
+from lmlab.evaluation.predictions import Predictions, write_predictions
+from lmlab.evaluation.settings import BootstrapSettings
+from lmlab.reported.grid import Rival, contests_of, fill_grid, grid_of
+from pipelines.compose import compose
+from pipelines.findings import PAGE, find_contests
+from pipelines.settings import validate_params
+from tests.laws.imports import PROJECT
+from tests.reported.results import METRIC, result
+
+NOISE = np.random.default_rng(0).normal(0, 0.5, 200)
+
+
+@pytest.fixture(scope="module")
+def settings() -> tuple[TaskSettings, BootstrapSettings]:
+    found = validate_params(compose([]))
+    return found["task"], found["evaluation"].bootstrap
+
+
+def _rival(
+    folder: Path, settings: tuple[TaskSettings, BootstrapSettings], model: str, bits: np.ndarray, **changes: object
+) -> Rival:
+    """A result whose records need so many bits a byte."""
+    mean = float(bits.mean())
+    metrics = {"bits_per_byte": {**METRIC, "value": mean, "by_seed": [mean], "mean": mean, "deviation": None}}
+    overrides = ["experiment=docs", f"model={model}", f"training.max_steps={len(model)}"]
+    ones = np.ones(len(bits))
+    examples = Examples(nats=bits * np.log(2), tokens=ones, bytes=ones, correct=ones, answers=None)
+    path = folder / f"{model}.parquet"
+    write_predictions(path, Predictions(examples, [str(number) for number in range(len(bits))], np.arange(len(bits))))
+    values = {"metrics": metrics, "overrides": overrides, "model": model, **changes}
+    return Rival(result(**values), path, *settings)
+
+
+def test_the_best_comes_first_and_is_told_apart_by_the_paired_bootstrap(
+    tmp_path: Path, settings: tuple[TaskSettings, BootstrapSettings]
+) -> None:
+    # Each record is as hard for one model as for the other: the difference is far clearer than either's interval.
+    bits = {"lstm": 2.0 + NOISE, "gru": 2.1 + NOISE, "transformer": 1.9 + NOISE + 0.1 * NOISE[::-1]}
+    (contest,) = contests_of(_rival(tmp_path, settings, model, one) for model, one in bits.items())
+    assert contest.settings == "experiment=docs"
+    assert [rival.result.model for rival in contest.rivals] == ["transformer", "lstm", "gru"]
+    assert contest.difference.value == pytest.approx((bits["transformer"] - bits["lstm"]).mean())
+    assert contest.difference.high < 0
+    row = grid_of([contest]).splitlines()[2]
+    assert row.startswith("| `experiment=docs` | bits per byte, lower is better | transformer 1.9")
+    assert ", 12 s |" in row
+    assert "not told apart" not in row
+
+
+def test_what_chance_could_have_done_is_said_so(
+    tmp_path: Path, settings: tuple[TaskSettings, BootstrapSettings]
+) -> None:
+    bits = {"lstm": 2.0 + NOISE, "gru": 2.0 + NOISE[::-1] + 0.001}
+    text = grid_of(contests_of(_rival(tmp_path, settings, model, one) for model, one in bits.items()))
+    assert ": not told apart |" in text
+
+
+def test_results_of_other_settings_or_records_do_not_meet(
+    tmp_path: Path, settings: tuple[TaskSettings, BootstrapSettings]
+) -> None:
+    digests = {**result().digests.model_dump(), "test_records": "o" * 64}
+    rivals = [
+        _rival(tmp_path, settings, "lstm", 2 + NOISE),
+        _rival(tmp_path, settings, "gru", 2 + NOISE, digests=digests),
+        _rival(tmp_path, settings, "transformer", 2 + NOISE, overrides=["experiment=other", "model=transformer"]),
+    ]
+    assert contests_of(rivals) == []
+
+
+def test_the_page_of_findings_shows_what_the_result_files_give() -> None:
+    page = (PROJECT / PAGE).read_text(encoding="utf-8")
+    assert "<!-- grid -->" in page
+    assert fill_grid(page, find_contests(PROJECT)) == page
