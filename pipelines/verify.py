@@ -5,9 +5,12 @@ Levels:
   evaluate  the bundle evaluated again, where this project holds it: from `make repro`, or in work/
   train     everything from the source on, within the tolerance of the result's file
 
-Example: python -m pipelines.verify language_docs_transformer --level train
+Examples:
+  python -m pipelines.verify language_docs_transformer --level train
+  python -m pipelines.verify --level train --sample 3
 """
 
+import random
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,11 +51,12 @@ def main() -> int:
     parser = parser_of("verify", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"results in {FOLDER}; all without a name")
     parser.add_argument("--level", choices=LEVELS, help="one level alone; without it score and evaluate")
+    parser.add_argument("--sample", type=int, metavar="N", help="of the results N, drawn at random")
     options = parser.options()
     project = Path.cwd()
     levels = (options.level,) if options.level else CHEAP_LEVELS
     checks: list[Check] = []
-    for name in _chosen(project, options.names):
+    for name in _drawn(_chosen(project, options.names), options.sample):
         subject = _subject(project, name)
         for level in levels:
             checks += _checks(project, subject, level)
@@ -68,6 +72,17 @@ def _chosen(project: Path, names: Sequence[str]) -> Sequence[str]:
     if not known:
         raise InputError(f"{FOLDER} holds no results: write one with `python -m pipelines.record`")
     return names or known
+
+
+def _drawn(names: Sequence[str], sample: int | None) -> Sequence[str]:
+    """So many of the names, by chance and said; all without a number."""
+    if sample is None:
+        return names
+    if not 1 <= sample <= len(names):
+        raise InputError(f"--sample: {sample} of {len(names)} results: give a number from 1 to {len(names)}")
+    drawn = sorted(random.sample(names, sample))
+    print(f"drawn: {', '.join(drawn)}", file=sys.stderr)
+    return drawn
 
 
 def _subject(project: Path, name: str) -> Subject:

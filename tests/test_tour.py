@@ -59,7 +59,7 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_command_of_the_tour_prints_what_stands_there(clone: Path) -> None:
     steps = _tour()
     assert len(steps) > 5

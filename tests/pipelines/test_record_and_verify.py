@@ -65,8 +65,9 @@ def test_an_untouched_result_holds_at_every_level(project: Path) -> None:
     assert cheap.returncode == 0, cheap.stdout + cheap.stderr
     # The file, the predictions, three numbers for each of three metrics; the records and three metrics again.
     assert cheap.stdout.splitlines()[-1] == "15 of 15 hold"
-    trained = run_command(project, "verify", NAME, "--level", "train")
+    trained = run_command(project, "verify", "--sample", "1", "--level", "train")
     assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert "drawn: tiny\n" in trained.stderr
     assert "stage train\n" in trained.stderr
     assert trained.stdout.splitlines()[-1] == "4 of 4 hold"
     assert not list(project.glob("work/verify-*"))
@@ -113,6 +114,7 @@ def test_a_bundle_that_is_not_here_is_said_and_not_counted(project: Path) -> Non
 def test_bad_names_are_refused(project: Path) -> None:
     for arguments, message in (
         (["verify", "tinny"], "did you mean 'tiny'"),
+        (["verify", "--sample", "2"], "--sample: 2 of 1 results: give a number from 1 to 1"),
         (["record", "a/b"], "letters, digits and _"),
         (["record", "a", "seed=1"], "--seeds: give every seed once"),
         (["record", "a", "--seeds", "1", "1"], "--seeds: give every seed once"),

@@ -51,6 +51,7 @@ def _trials(project: Path) -> list[str]:
     return [line.partition(",")[2] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.long
 def test_a_search_killed_twice_ends_with_the_trials_of_an_undisturbed_one(project: Path, tmp_path: Path) -> None:
     _kill_after(project, trainings=1)
     _kill_after(project, trainings=2)

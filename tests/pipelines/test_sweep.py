@@ -80,6 +80,7 @@ def _stop_in_training(process: subprocess.Popen[str], project: Path, *, after_jo
         kill_group(process)
 
 
+@pytest.mark.long
 def test_a_killed_sweep_started_again_trains_nothing_twice_and_gives_the_bytes_of_an_undisturbed_one(
     project: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from lmlab.tracking.registry import model_folder
 from tests.tracking.servers import free_port, mlflow_server
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_dies_in_mid_training_costs_nothing_but_warnings_and_is_filled_in_later(
     tmp_path: Path,
     identity: RunIdentity,
