@@ -27,7 +27,7 @@ repro: $(READY)  ## run the pipeline of conf/: params.yaml, dvc repro, MLflow, t
 	@python -m pipelines.track
 	@python -m pipelines.summary
 
-test: $(READY)  ## run the whole test suite
+test: $(READY)  ## run the test suite (about a quarter of an hour on 2 cores)
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
 
 long: $(READY)  ## run the tests that take minutes each, which `make test` leaves out; those of faults are in `make faults`

@@ -43,12 +43,14 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="replace an experiment of that name")
     parser.add_argument("--champion", action="store_true", help="make its model its task's champion; writes no file")
     options = parser.options()
+    if options.champion and (options.name or options.force):
+        raise InputError("--champion: writes no experiment, which --name and --force are for; leave them out")
+    project = Path.cwd()
+    run = _meant(project, options.run)
     if options.champion:
-        if options.name or options.force:
-            raise InputError("--champion: writes no experiment, which --name and --force are for; leave them out")
-        print(champion_text(Path.cwd(), _meant(Path.cwd(), options.run)))
-        return 0
-    promote(Path.cwd(), _meant(Path.cwd(), options.run), name=options.name, force=options.force)
+        print(champion_text(project, run))
+    else:
+        promote(project, run, name=options.name, force=options.force)
     return 0
 
 

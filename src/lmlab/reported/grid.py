@@ -23,7 +23,7 @@ from lmlab.reported.result import ReportedMetric, ReportedResult
 _GRID = re.compile(r"(<!-- grid -->\n).*?(<!-- end of grid -->)", re.DOTALL)
 _RIVALS_OWN = ("model=", "model.", "training.")
 SIGNIFICANT = 0.05
-HEADINGS = ("settings", "metric", "best", "second", "third", "best less second, of seed 1 (95 % interval)", "p")
+HEADINGS = ("settings", "metric", "best", "second", "others", "best less second, of seed 1 (95 % interval)", "p")
 
 
 class Rival(NamedTuple):
@@ -92,12 +92,12 @@ def fill_grid(text: str, contests: Iterable[Contest]) -> str:
 def _cells(contest: Contest) -> list[str]:
     rivals, (value, low, high, p_value) = contest.rivals, contest.difference
     places = places_of([rival.headline.mean for rival in rivals])
-    cells = [_cell(rival, places) for rival in rivals]
+    best, second, *others = (_cell(rival, places) for rival in rivals)
     told = "" if p_value < SIGNIFICANT else ": not told apart"
     return [
         f"`{contest.settings}`",
         f"{rivals[0].headline.label}, {rivals[0].headline.better} is better",
-        *(cells + [""] * (3 - len(cells))),
+        *(best, second, "; ".join(others)),
         f"{value:+.{places}f} ({low:+.{places}f} to {high:+.{places}f}){told}",
         f"{p_value:.3f}",
     ]
