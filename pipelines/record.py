@@ -29,13 +29,21 @@ def main() -> int:
     parser.add_argument("name", help="the result's name; by custom EXPERIMENT_MODEL")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for pipelines.run, but for the seed")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="SEED", help="default: 1")
+    parser.add_argument(
+        "--without-predictions",
+        action="store_true",
+        help="keep no predictions, whose references are text of the test split, of data that may not be given away",
+    )
     options = parser.options()
-    record(Path.cwd(), options.name, options.overrides, options.seeds)
+    keeps_predictions = not options.without_predictions
+    record(Path.cwd(), options.name, options.overrides, options.seeds, keeps_predictions=keeps_predictions)
     return 0
 
 
-def record(project: Path, name: str, overrides: Sequence[str], seeds: Sequence[int]) -> None:
-    """Write the result of that name, with the predictions of its first seed beside it.
+def record(
+    project: Path, name: str, overrides: Sequence[str], seeds: Sequence[int], *, keeps_predictions: bool = True
+) -> None:
+    """Write the result of that name, with the predictions of its first seed beside it where they are kept.
 
     Raises: InputError for a name that is no file name, a seed given twice or as an override, or settings that do not
     fit.
@@ -59,9 +67,12 @@ def record(project: Path, name: str, overrides: Sequence[str], seeds: Sequence[i
         versions=machine["lmlab.versions"],
         commit=commit_of(project),
     )
-    result = build_result(origin, outputs)
-    with whole_file(predictions_path(project, name)) as partial:
-        shutil.copyfile(outputs[0]["predictions"], partial)
+    result = build_result(origin, outputs, keeps_predictions=keeps_predictions)
+    if keeps_predictions:
+        with whole_file(predictions_path(project, name)) as partial:
+            shutil.copyfile(outputs[0]["predictions"], partial)
+    else:
+        predictions_path(project, name).unlink(missing_ok=True)
     write_result(result_path(project, name), result)
     print(f"wrote {result_path(project, name).relative_to(project)}")
     render_readme(project)

@@ -111,6 +111,20 @@ def test_a_bundle_that_is_not_here_is_said_and_not_counted(project: Path) -> Non
     assert done.stdout.splitlines()[-1] == "11 of 11 hold"
 
 
+def test_of_data_that_may_not_be_given_away_no_text_is_kept(project: Path) -> None:
+    recorded = run_command(project, "record", NAME, *TINY, *TRANSFORMER, "--seeds", "1", "2", "--without-predictions")
+    assert recorded.returncode == 0, recorded.stderr
+    assert [path.name for path in result_path(project, NAME).parent.iterdir()] == [f"{NAME}.yaml"]
+    done = run_command(project, "verify")
+    # The file; the records and three metrics from the bundle.
+    assert done.stdout.splitlines()[-1] == "5 of 5 hold"
+    (project / "my.txt").unlink()
+    elsewhere = run_command(project, "verify", "--level", "train")
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert "tiny: its source is not here" in elsewhere.stderr
+    assert elsewhere.stdout.splitlines()[-1] == "1 of 1 hold"
+
+
 def test_bad_names_are_refused(project: Path) -> None:
     for arguments, message in (
         (["verify", "tinny"], "did you mean 'tiny'"),

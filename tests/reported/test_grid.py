@@ -16,6 +16,7 @@ from pipelines.settings import validate_params
 from tests.laws.imports import PROJECT
 from tests.reported.results import METRIC, result
 
+BITS = {"lstm": np.full(5, 2.1), "gru": np.full(5, 2.0)}
 NOISE = np.random.default_rng(0).normal(0, 0.5, 200)
 
 
@@ -48,6 +49,7 @@ def test_the_best_comes_first_and_is_told_apart_by_the_paired_bootstrap(
     (contest,) = contests_of(_rival(tmp_path, settings, model, one) for model, one in bits.items())
     assert contest.settings == "experiment=docs"
     assert [rival.result.model for rival in contest.rivals] == ["transformer", "lstm", "gru"]
+    assert contest.difference is not None
     assert contest.difference.value == pytest.approx((bits["transformer"] - bits["lstm"]).mean())
     assert contest.difference.high < 0
     row = grid_of([contest]).splitlines()[2]
@@ -62,6 +64,17 @@ def test_what_chance_could_have_done_is_said_so(
     bits = {"lstm": 2.0 + NOISE, "gru": 2.0 + NOISE[::-1] + 0.001}
     text = grid_of(contests_of(_rival(tmp_path, settings, model, one) for model, one in bits.items()))
     assert ": not told apart |" in text
+
+
+def test_without_predictions_results_are_ranked_and_not_compared(
+    tmp_path: Path, settings: tuple[TaskSettings, BootstrapSettings]
+) -> None:
+    digests = {**result().digests.model_dump(), "predictions": None}
+    lstm, gru = (_rival(tmp_path, settings, model, bits, digests=digests) for model, bits in BITS.items())
+    (contest,) = contests_of([lstm, gru])
+    assert contest.difference is None
+    assert [rival.result.model for rival in contest.rivals] == ["gru", "lstm"]
+    assert grid_of([contest]).endswith("| predictions not kept |  |")
 
 
 def test_results_of_other_settings_or_records_do_not_meet(

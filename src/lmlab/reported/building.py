@@ -30,7 +30,7 @@ class Origin(NamedTuple):
     commit: str | None
 
 
-def build_result(origin: Origin, outputs: Sequence[Mapping[str, Path]]) -> ReportedResult:
+def build_result(origin: Origin, outputs: Sequence[Mapping[str, Path]], *, keeps_predictions: bool) -> ReportedResult:
     """The result of trainings that differ in the seed alone, from the paths of each one's outputs by name."""
     evaluations = [read_json(paths["evaluation"]) for paths in outputs]
     first, details, training = evaluations[0], evaluations[0]["details"], read_json(outputs[0]["training"])
@@ -46,7 +46,7 @@ def build_result(origin: Origin, outputs: Sequence[Mapping[str, Path]]) -> Repor
         digests=Digests(
             test_records=details["test_digest"],
             tokenizer=details["tokenizer_digest"],
-            predictions=file_digest(outputs[0]["predictions"]),
+            predictions=file_digest(outputs[0]["predictions"]) if keeps_predictions else None,
             weights=file_digest(outputs[0]["bundle"] / WEIGHTS_NAME),
         ),
     )

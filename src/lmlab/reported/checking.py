@@ -48,7 +48,9 @@ def check_file(path: Path, result: ReportedResult) -> Check:
 def check_scores(
     result: ReportedResult, predictions: Path, task: TaskSettings, bootstrap: BootstrapSettings
 ) -> Iterator[Check]:
-    """The kept predictions scored again: every value and bound, exactly."""
+    """The kept predictions scored again: every value and bound, exactly; nothing where none are kept."""
+    if result.digests.predictions is None:
+        return
     if not predictions.is_file():
         raise InputError(f"{predictions} does not exist: record the result again with `python -m pipelines.record`")
     yield Check(

@@ -27,7 +27,7 @@ HEADINGS = ("settings", "metric", "best", "second", "others", "best less second,
 
 
 class Rival(NamedTuple):
-    """A reported result with its kept predictions and how they are scored."""
+    """A reported result, the path of its predictions, which may not be kept, and how they are scored."""
 
     result: ReportedResult
     predictions: Path
@@ -50,8 +50,8 @@ class Contest(NamedTuple):
 
     settings: str
     rivals: list[Rival]
-    difference: Difference
-    """The best less the second, of their first seeds."""
+    difference: Difference | None
+    """The best less the second, of their first seeds; None where their predictions are not kept."""
 
 
 def contests_of(rivals: Iterable[Rival]) -> list[Contest]:
@@ -66,7 +66,8 @@ def contests_of(rivals: Iterable[Rival]) -> list[Contest]:
 def _contest(settings: str, rivals: list[Rival]) -> Contest:
     sign = 1 if rivals[0].headline.better == "lower" else -1
     ranked = sorted(rivals, key=lambda rival: sign * rival.headline.mean)
-    return Contest(settings, ranked, _difference(*ranked[:2]))
+    is_kept = all(rival.result.digests.predictions for rival in ranked[:2])
+    return Contest(settings, ranked, _difference(*ranked[:2]) if is_kept else None)
 
 
 def _difference(best: Rival, second: Rival) -> Difference:
@@ -90,17 +91,23 @@ def fill_grid(text: str, contests: Iterable[Contest]) -> str:
 
 
 def _cells(contest: Contest) -> list[str]:
-    rivals, (value, low, high, p_value) = contest.rivals, contest.difference
+    rivals = contest.rivals
     places = places_of([rival.headline.mean for rival in rivals])
     best, second, *others = (_cell(rival, places) for rival in rivals)
-    told = "" if p_value < SIGNIFICANT else ": not told apart"
     return [
         f"`{contest.settings}`",
         f"{rivals[0].headline.label}, {rivals[0].headline.better} is better",
         *(best, second, "; ".join(others)),
-        f"{value:+.{places}f} ({low:+.{places}f} to {high:+.{places}f}){told}",
-        f"{p_value:.3f}",
+        *_compared(contest.difference, places),
     ]
+
+
+def _compared(difference: Difference | None, places: int) -> tuple[str, str]:
+    if difference is None:
+        return "predictions not kept", ""
+    value, low, high, p_value = difference
+    told = "" if p_value < SIGNIFICANT else ": not told apart"
+    return f"{value:+.{places}f} ({low:+.{places}f} to {high:+.{places}f}){told}", f"{p_value:.3f}"
 
 
 def _cell(rival: Rival, places: int) -> str:

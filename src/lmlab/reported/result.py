@@ -1,5 +1,7 @@
 """A reported result: reports/results/NAME.yaml, with the predictions of its first seed beside it as NAME.parquet.
 
+Predictions hold the references, which are text of the test split; of data that may not be given away none are kept.
+
 The file is written by a command only. Its last line is the digest of all that stands above, so that a number changed
 by hand is found, whichever it is.
 """
@@ -60,7 +62,8 @@ class Digests(Settings):
 
     test_records: str
     tokenizer: str
-    predictions: str
+    predictions: str | None
+    """Null where they are not kept."""
     weights: str
 
 
