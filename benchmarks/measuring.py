@@ -59,12 +59,15 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def report(name: str, question: str, cases: Sequence[Case], *, notes: str = "") -> None:
-    """Print the table of a benchmark and write its file; the page of all benchmarks follows."""
+def report(name: str, question: str, cases: Sequence[Case], *, notes: str = "", options: str = "") -> None:
+    """Print the table of a benchmark and write its file; the page of all benchmarks follows.
+
+    With options that make another benchmark of it, they are part of its name.
+    """
     result = {
-        "benchmark": name,
+        "benchmark": f"{name}{options}",
         "question": question,
-        "command": f"python -m benchmarks.{name}",
+        "command": f"python -m benchmarks.{name} {options}".rstrip(),
         "machine": machine(),
         "notes": notes,
         "cases": [
@@ -80,7 +83,7 @@ def report(name: str, question: str, cases: Sequence[Case], *, notes: str = "") 
         ],
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
-    write_json(FOLDER / f"{name}.json", result)
+    write_json(FOLDER / f"{name}{options.replace('--', '_')}.json", result)
     print(table(result), flush=True)
     write_page()
 
@@ -90,6 +93,7 @@ def machine() -> dict[str, Any]:
     import torch
 
     return {
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
@@ -122,10 +126,11 @@ def write_page() -> None:
 def table(result: Mapping[str, Any]) -> str:
     """A benchmark's result in Markdown."""
     machine = result["machine"]
+    gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
     lines = [
         f"## {result['question']}",
         "",
-        f"`{result['command']}`, on {machine['cores']} cores ({machine['processor']}, {machine['instructions']}), "
+        f"`{result['command']}`, on {gpu}{machine['cores']} cores ({machine['processor']}, {machine['instructions']}), "
         f"{machine['threads']} threads, torch {machine['torch']}.",
         "",
         *([result["notes"], ""] if result["notes"] else []),

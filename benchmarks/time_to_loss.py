@@ -1,12 +1,14 @@
-"""What loss a given time buys: tinyshakespeare by characters, the whole process counted, on the CPU.
+"""What loss a given time buys: tinyshakespeare by characters, the whole process counted, on the CPU or a GPU.
 
     python -m benchmarks.time_to_loss --text input.txt
     python -m benchmarks.time_to_loss --text input.txt --nanogpt FOLDER
+    python -m benchmarks.time_to_loss --text input.txt --nanogpt FOLDER --gpu
 
-lmlab runs `pipelines.run experiment=tinyshakespeare` in a fresh project: start, cleaning, encoding, training,
-evaluation of the last tenth of the text, export, report. nanoGPT, a checkout of github.com/karpathy/nanoGPT, runs the
-training on a CPU that its README documents: start, training, its own validation by sampling; its preparation of the
-text is not counted. Losses are in nats a character; lmlab reads as much context as its models can, nanoGPT its window.
+lmlab runs `pipelines.run experiment=tinyshakespeare` (with --gpu: tinyshakespeare_gpu) in a fresh project: start,
+cleaning, encoding, training, evaluation of the last tenth of the text, export, report. nanoGPT, a checkout of
+github.com/karpathy/nanoGPT, runs the training on a CPU or a GPU that its README documents: start, training, its own
+validation by sampling; its preparation of the text is not counted. Its time ends where it had its best loss. Losses
+are in nats a character; lmlab reads as much context as its models can, nanoGPT its window.
 """
 
 import argparse
@@ -25,8 +27,8 @@ from benchmarks.measuring import OURS, Case, report
 
 ROOT = Path(__file__).absolute().parents[1]
 NAME = "nanoGPT"
-NANO_ARGUMENTS = (
-    "config/train_shakespeare_char.py",
+NANO_CONFIG = "config/train_shakespeare_char.py"
+NANO_ON_CPU = (
     *("--device=cpu", "--compile=False", "--eval_iters=200", "--log_interval=100", "--eval_interval=2000"),
     *("--block_size=64", "--batch_size=12", "--n_layer=4", "--n_head=4", "--n_embd=128", "--dropout=0.0"),
     *("--max_iters=2000", "--lr_decay_iters=2000"),
@@ -41,6 +43,8 @@ def main() -> None:
     parser.add_argument("--nanogpt", type=Path, help="a checkout of nanoGPT")
     parser.add_argument("--models", nargs="+", default=["transformer", "lstm", "gru"])
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--gpu", action="store_true", help="both on a GPU, with the settings that each has for one")
+    parser.add_argument("--limit", type=float, default=math.inf, help="seconds after which nanoGPT is stopped")
     options, overrides = parser.parse_known_args()
     if options.text is None:
         print("time_to_loss: left out, since no text was given: --text input.txt")
@@ -50,12 +54,13 @@ def main() -> None:
     for _ in range(options.rounds):
         for name in names:
             found[name].append(
-                run_nanogpt(options.nanogpt, options.text)
+                run_nanogpt(options.nanogpt, options.text, on_gpu=options.gpu, limit=options.limit)
                 if name == NAME
-                else run_lmlab(name, options.text.absolute(), overrides)
+                else run_lmlab(name, options.text.absolute(), overrides, on_gpu=options.gpu)
             )
             print(f"{name}: {found[name][-1][0]:.1f} s, {found[name][-1][1]:.4f} nats a character", flush=True)
-    report("time_to_loss", "What loss does a given time buy?", cases(found, options.models))
+    question = f"What loss does a given time buy on a {'GPU' if options.gpu else 'CPU'}?"
+    report("time_to_loss", question, cases(found, options.models), options="--gpu" if options.gpu else "")
 
 
 def cases(found: dict[str, list[tuple[float, float]]], models: list[str]) -> list[Case]:
@@ -70,29 +75,33 @@ def cases(found: dict[str, list[tuple[float, float]]], models: list[str]) -> lis
     return made
 
 
-def run_lmlab(model: str, text: Path, overrides: list[str]) -> tuple[float, float]:
+def run_lmlab(model: str, text: Path, overrides: list[str], *, on_gpu: bool) -> tuple[float, float]:
     """Seconds of the whole process, and the loss of the last tenth."""
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch)
         for name in LINKED:
             (project / name).symlink_to(ROOT / name)
-        command = [sys.executable, "-m", "pipelines.run", "experiment=tinyshakespeare", f"model={model}"]
+        experiment = f"experiment=tinyshakespeare{'_gpu' if on_gpu else ''}"
+        command = [sys.executable, "-m", "pipelines.run", experiment, f"model={model}"]
         began = time.perf_counter()
-        subprocess.run(
+        done = subprocess.run(
             [*command, f"source.path={text}", "runtime.tracking=false", *overrides],
-            check=True,
+            check=False,
             cwd=project,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         seconds = time.perf_counter() - began
+        if done.returncode:
+            sys.exit(f"time_to_loss: {' '.join(command[2:])} failed:\n{done.stderr}")
         (path,) = project.glob("work/evaluate-*/evaluation.json")
         perplexity = json.loads(path.read_text(encoding="utf-8"))["perplexity"]
     return seconds, math.log(perplexity)
 
 
-def run_nanogpt(folder: Path, text: Path) -> tuple[float, float]:
-    """Seconds of its training process, and the last validation loss that it prints."""
+def run_nanogpt(folder: Path, text: Path, *, on_gpu: bool, limit: float) -> tuple[float, float]:
+    """Seconds of its training process until its best validation loss, and that loss."""
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch) / "nanoGPT"
         shutil.copytree(folder, project, ignore=shutil.ignore_patterns(".git"))
@@ -101,16 +110,25 @@ def run_nanogpt(folder: Path, text: Path) -> tuple[float, float]:
             [sys.executable, "data/shakespeare_char/prepare.py"], check=True, cwd=project, stdout=subprocess.DEVNULL
         )
         began = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "train.py", *NANO_ARGUMENTS],
-            check=True,
+        losses: list[tuple[float, float]] = []
+        with subprocess.Popen(
+            [sys.executable, "-u", "train.py", NANO_CONFIG, *(() if on_gpu else NANO_ON_CPU)],
             cwd=project,
             env=os.environ | {"PYTHONPATH": ""},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-        )
-        seconds = time.perf_counter() - began
-    return seconds, float(re.findall(r"val loss ([0-9.]+)", done.stdout)[-1])
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if found := re.search(r"val loss ([0-9.]+)", line):
+                    losses.append((float(found[1]), time.perf_counter() - began))
+                if time.perf_counter() - began > limit:
+                    process.kill()
+        if not losses:
+            sys.exit(f"time_to_loss: nanoGPT ended with exit code {process.returncode}")
+    loss, seconds = min(losses)
+    return seconds, loss
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def main() -> None:
 class Work:
     """A model with its settings and text of random tokens."""
 
-    def __init__(self, overrides: list[str], vocabulary_size: int) -> None:
-        params = compose([*overrides, "runtime.accelerator=cpu"])
+    def __init__(self, overrides: list[str], vocabulary_size: int, *, accelerator: str = "cpu") -> None:
+        params = compose([*overrides, f"runtime.accelerator={accelerator}"])
         self.settings: TrainingSettings = validate_params(params)["training"]
         self.runtime: RuntimeSettings = validate_params(params)["runtime"]
         self.model_settings, self.vocabulary_size = params["model"], vocabulary_size

@@ -45,7 +45,6 @@ def test_a_model_of_each_size_has_the_parameters_of_the_formula(shape: Shape) ->
     assert re.fullmatch(r"(\d+) (million|billion)", shape.name)
 
 
-@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")  # norms of bf16-mixed on a CPU
 def test_small_trainings_hold_and_compute_what_the_formulas_say() -> None:
     assert _off(quick()) == []
 

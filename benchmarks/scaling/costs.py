@@ -84,8 +84,8 @@ def static_bytes(shape: Shape, optimizer: str) -> int:
 
 
 def copied_bytes(shape: Shape) -> int:
-    """What training.precision=bf16-mixed holds beside: each matrix in bfloat16, while a step computes."""
-    return BFLOAT16 * (shape.matrices + shape.embedding)
+    """What training.precision=bf16-mixed holds beside: each weight in bfloat16, while a step computes."""
+    return BFLOAT16 * shape.parameters
 
 
 def saved_bytes(shape: Shape) -> int:
@@ -102,20 +102,19 @@ def saved_bytes(shape: Shape) -> int:
 def saved_bytes_mixed(shape: Shape) -> int:
     """The same with training.precision=bf16-mixed on a GPU, whose norms keep their input alone.
 
-    The stream stays in float32, and so do norms. Each of the matrices q, k, v, gate and up takes a copy of its own of
-    its input in bfloat16.
+    All is in bfloat16 but for one number of each norm and head, and the logits.
     """
     d, h, k, f = shape.width, shape.width, shape.key_width, shape.feed_forward_width
-    norms = FLOAT32 * (2 * d + h + k + 2 + shape.heads + shape.key_heads)
-    products = BFLOAT16 * (5 * d + 2 * h + 2 * k + 4 * f) + FLOAT32 * shape.heads
-    of_output = FLOAT32 * (d + 1 + shape.vocabulary_size) + BFLOAT16 * d
-    return shape.layers * (norms + products) + of_output + 2 * INT64
+    of_layer = BFLOAT16 * (4 * d + 3 * h + 3 * k + 4 * f) + FLOAT32 * (2 + 2 * shape.heads + shape.key_heads)
+    of_output = BFLOAT16 * 2 * d + FLOAT32 * (1 + shape.vocabulary_size)
+    return shape.layers * of_layer + of_output + 2 * INT64
 
 
 def saved_bytes_mixed_on_cpu(shape: Shape) -> int:
-    """What a CPU keeps beside: its norms keep what they give too, and its attention a copy of what it found."""
+    """On a CPU: two tensors in float32 in place of a norm's input, and a copy of what attention found."""
     d, h, k = shape.width, shape.width, shape.key_width
-    return saved_bytes_mixed(shape) + shape.layers * (FLOAT32 * (2 * d + h + k) + BFLOAT16 * h) + FLOAT32 * d
+    of_norm = 2 * FLOAT32 - BFLOAT16
+    return saved_bytes_mixed(shape) + shape.layers * (of_norm * (2 * d + h + k) + BFLOAT16 * h) + of_norm * d
 
 
 def passing_bytes(shape: Shape) -> int:

@@ -10,8 +10,6 @@ class Gpu(NamedTuple):
     memory_bytes: float
     peak_bfloat16: float
     """Operations a second of dense matrix products in bfloat16, summed in float32."""
-    peak_float32: float
-    """Without tensor cores, as torch multiplies float32 matrices by default."""
 
 
 class Machine(NamedTuple):
@@ -31,8 +29,8 @@ class Machine(NamedTuple):
 
 
 # NVIDIA H100 and H200 Tensor Core GPU datasheets, SXM: 1,979 TFLOPS in bfloat16 are with sparsity, half of that dense.
-H100 = Gpu("H100", 80e9, 989.4e12, 66.9e12)
-H200 = Gpu("H200", 141e9, 989.4e12, 66.9e12)
+H100 = Gpu("H100", 80e9, 989.4e12)
+H200 = Gpu("H200", 141e9, 989.4e12)
 # The same datasheets: NVLink 900 GB/s, both ways together. DGX H100 user guide: a ConnectX-7 port of 400 Gb/s a GPU.
 DEFAULT = Machine(
     gpu=H100,

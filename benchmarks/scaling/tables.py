@@ -48,10 +48,9 @@ def assumptions(machine: Machine) -> str:
         ),
         ("of that usable", share(machine.usable_share), "assumed: CUDA, NCCL and gaps take the rest"),
         ("bfloat16, a second", f"{gpu.peak_bfloat16:.3g}", f"{sheets}: half of the 1,979 TFLOPS with sparsity"),
-        ("float32, a second", f"{gpu.peak_float32:.3g}", f"{sheets}: 67 TFLOPS without tensor cores"),
         ("NVLink, one way", f"{amount(machine.nvlink_bytes_per_second)}/s", f"{sheets}: 900 GB/s both ways"),
         ("network, one way", f"{amount(machine.network_bytes_per_second)}/s", f"DGX H100 user guide: {bits:.0f} Gb/s"),
-        ("MFU", share(machine.mfu), "assumed: `--mfu`; not measured here"),
+        ("MFU", share(machine.mfu), "assumed: `--mfu`; measured on one H100, below"),
         ("dollars a GPU hour", f"{machine.dollars_per_gpu_hour:.2f}", "assumed: `--price`"),
     ]
     return table(("of an H100 or H200", "value", "from"), rows, words=3)
@@ -195,8 +194,7 @@ def muon(machine: Machine) -> str:
 def _muon_row(shape: Shape, machine: Machine) -> list[str]:
     tokens, own = STEP_TOKENS[shape.name], costs.muon_operations(shape)
     operations = 6 * shape.parameters * tokens
-    # Products of float32 matrices as large as these come near the peak.
-    seconds = own / (0.8 * machine.gpu.peak_float32)
+    seconds = own / (machine.mfu * machine.gpu.peak_bfloat16)
     steps = [operations / (machine.mfu * machine.gpu.peak_bfloat16 * gpus) for gpus in PROCESSES[1:]]
     beside = share(own / operations, places=2)
     return [shape.name, count(tokens), f"{own:.1e}", beside, duration(seconds), *map(duration, steps)]

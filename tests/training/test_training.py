@@ -16,7 +16,7 @@ from lmlab.errors import InputError
 from lmlab.run import Run
 from lmlab.training.checkpoint import FILE_NAME, read_checkpoint, write_checkpoint
 from lmlab.training.learner import summed_nats
-from lmlab.training.optimizers import Float32Muon, build_optimizers, orthogonalized, set_learning_rates
+from lmlab.training.optimizers import Muon, build_optimizers, orthogonalized, set_learning_rates
 from lmlab.training.schedule import learning_rate_share
 from lmlab.training.settings import TrainingSettings
 from lmlab.training.speed import Speed
@@ -70,7 +70,7 @@ def test_muon_steps_as_torchs_own_does_but_for_its_rounding(shape: tuple[int, in
     start = torch.randn(shape, generator=draw)
     ours, torchs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
     optimizers = [
-        Float32Muon([ours], lr=0.1, momentum=0.9, weight_decay=0.1),
+        Muon([ours], lr=0.1, momentum=0.9, weight_decay=0.1),
         torch.optim.Muon([torchs], lr=0.1, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
     ]
     for _ in range(4):
@@ -101,6 +101,14 @@ def test_both_ways_to_orthogonalize_move_singular_values_alike(shape: tuple[int,
         values = 3.4 * values - 4.8 * values**3 + 2.0 * values**5
     found = orthogonalized(matrix, (3.4, -4.8, 2.0), num_steps)
     torch.testing.assert_close(found, left @ values.diag() @ right)
+
+
+def test_a_stack_of_matrices_is_orthogonalized_as_each_by_itself() -> None:
+    torch.manual_seed(0)
+    for shape in ((4, 4), (5, 4), (4, 9), (9, 4)):
+        matrices = torch.randn(3, *shape, dtype=torch.float64)
+        each = [orthogonalized(matrix, (3.4, -4.8, 2.0), 3) for matrix in matrices]
+        torch.testing.assert_close(orthogonalized(matrices, (3.4, -4.8, 2.0), 3), torch.stack(each))
 
 
 def test_the_loss_leaves_out_what_is_not_a_target() -> None:

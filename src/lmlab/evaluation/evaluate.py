@@ -28,6 +28,7 @@ from lmlab.evaluation.samples import Sample, generate_samples
 from lmlab.evaluation.scoring import examples_of, reading_sentence, score_tokens
 from lmlab.evaluation.settings import EvaluationSettings
 from lmlab.files import file_digest, write_json
+from lmlab.gpu import uses_gpu
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
 
@@ -190,7 +191,4 @@ def _sample(settings: EvaluateSettings, bundle: Bundle, store: TokenStore) -> _W
 def _place(model: torch.nn.Module, runtime: RuntimeSettings) -> None:
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
-    has_gpu = torch.cuda.is_available()
-    if runtime.accelerator == "gpu" and not has_gpu:
-        raise InputError("runtime.accelerator: torch finds no GPU here, found 'gpu'; 'cpu' or 'auto' would do")
-    model.to("cuda" if has_gpu and runtime.accelerator != "cpu" else "cpu")
+    model.to("cuda" if uses_gpu(runtime) else "cpu")

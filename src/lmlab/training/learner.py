@@ -26,8 +26,6 @@ from lmlab.training.schedule import learning_rate_share
 from lmlab.training.settings import TrainingSettings
 
 Watcher = Callable[[dict[str, float], int], None]
-Reading = Callable[[Tensor, State | None], tuple[Tensor, State]]
-"""What `LanguageModel.read` does."""
 
 
 class Rows(NamedTuple):
@@ -97,7 +95,7 @@ class Learner(pl.LightningModule):
         self._seed, self._watch = seed, watch
         self.world = world
         self.built_optimizers: list[Optimizer] = []
-        self._read: Reading = model.read
+        self._read_and_sum = read_and_sum
         self._validation_state: State | None = None
         self._validation_nats = 0.0
         self._validation_tokens = 0
@@ -107,7 +105,8 @@ class Learner(pl.LightningModule):
         if self.world.size > 1 and self._runtime.strategy == "fsdp":
             assert self.device_mesh is not None
             shard(self.model, self.device_mesh["data_parallel"])
-        self._read = torch.compile(self.model.read) if self._settings.compile else self.model.read
+        if self._settings.compile:
+            self._read_and_sum = torch.compile(read_and_sum)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The optimizers of the weights where they are now; their learning rates are set at each step."""
@@ -165,8 +164,14 @@ class Learner(pl.LightningModule):
         for begin in range(0, len(rows.inputs), size):
             chosen = slice(begin, begin + size)
             before = select_rows(self.carried, chosen) if rows.goes_on and self.carried is not None else None
-            features, after = self._read(rows.inputs[chosen], before)
-            summed = summed_nats(self.model, features, rows.targets[chosen], all_count=rows.all_count)
+            summed, after = self._read_and_sum(
+                self.model,
+                rows.inputs[chosen],
+                rows.targets[chosen],
+                before,
+                all_count=rows.all_count,
+                carries_state=self.plan.carries_state,
+            )
             with self._sums_over_processes(begin + size >= len(rows.inputs)):
                 self.manual_backward(summed / divisor)
             nats += summed.detach() / rows.num_targets
@@ -221,8 +226,15 @@ class Learner(pl.LightningModule):
     def validation_step(self, rows: Rows, _batch_index: int) -> None:
         """Add the chunk's nats and tokens."""
         state = self._validation_state if rows.goes_on and self.plan.carries_state else None
-        features, self._validation_state = self.model.read(rows.inputs, state)
-        self._validation_nats += summed_nats(self.model, features, rows.targets, all_count=rows.all_count).item()
+        summed, self._validation_state = read_and_sum(
+            self.model,
+            rows.inputs,
+            rows.targets,
+            state,
+            all_count=rows.all_count,
+            carries_state=self.plan.carries_state,
+        )
+        self._validation_nats += summed.item()
         self._validation_tokens += rows.num_targets
 
     def on_validation_epoch_end(self) -> None:
@@ -244,6 +256,21 @@ class Learner(pl.LightningModule):
             progress.validations_without_best = 0
         else:
             progress.validations_without_best += 1
+
+
+def read_and_sum(
+    model: LanguageModel,
+    inputs: Int[Tensor, "batch time"],
+    targets: Int[Tensor, "batch time"],
+    before: State | None,
+    *,
+    all_count: bool,
+    carries_state: bool,
+) -> tuple[Float[Tensor, ""], State]:
+    """Summed loss of the targets that count, in nats, and the state after the last input where it is carried on."""
+    features, after = model.read(inputs, before)
+    # A compiled program would have to write out what nobody reads.
+    return summed_nats(model, features, targets, all_count=all_count), after if carries_state else ()
 
 
 def summed_nats(

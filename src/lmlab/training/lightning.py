@@ -54,6 +54,7 @@ if "torchmetrics" not in sys.modules:
         import torchmetrics  # noqa: F401
 
 import pytorch_lightning as pl  # noqa: E402
+from lightning_fabric.utilities.warnings import PossibleUserWarning  # noqa: E402
 from pytorch_lightning import strategies  # noqa: E402
 
-__all__ = ["pl", "strategies"]
+__all__ = ["PossibleUserWarning", "pl", "strategies"]

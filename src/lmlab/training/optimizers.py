@@ -1,16 +1,21 @@
 """Optimizers: which parameters each one moves."""
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch import Tensor, nn, optim
+from torch.optim import AdamW, Optimizer
 
 from lmlab.models.architectures.language_model import LanguageModel
-from lmlab.training.processes import cut_as, entire
+from lmlab.training.processes import cut_as, entire, is_sharded
 from lmlab.training.settings import AdamwSettings, MuonSettings, TrainingSettings
 
 _LONG = 1.5
 """From this ratio of its sides on a matrix is orthogonalized by way of its products with itself, which is faster."""
+
+_LARGE = 1 << 22
+"""A matrix of more numbers keeps a GPU busy by itself."""
 
 
 def build_optimizers(model: LanguageModel, settings: TrainingSettings) -> list[Optimizer]:
@@ -49,7 +54,7 @@ def _adamw(
 def _muon_and_adamw(
     matrices: list[nn.Parameter], others: list[nn.Parameter], settings: MuonSettings, *, learning_rate: float
 ) -> list[Optimizer]:
-    muon = Float32Muon(
+    muon = Muon(
         matrices,
         lr=learning_rate,
         momentum=settings.momentum,
@@ -66,11 +71,12 @@ def _muon_and_adamw(
     return [muon, adamw]
 
 
-class Float32Muon(Muon):
-    """torch's Muon, with its orthogonalization in float32 instead of bfloat16.
+class Muon(optim.Muon):
+    """torch's Muon, orthogonalized as each kind of device does it best.
 
-    A CPU without bfloat16 instructions takes many times as long for torch's, and rounding that coarse would make
-    results differ between processors by more than their last digits.
+    On a CPU in float32: one without bfloat16 instructions takes many times as long for torch's, and rounding that
+    coarse would make results differ between processors by more than their last digits. On a GPU in bfloat16 as
+    torch's, but all matrices of one shape at once: one by one, small ones keep it waiting for the next kernel.
     """
 
     @torch.no_grad()
@@ -78,49 +84,77 @@ class Float32Muon(Muon):
         """One step on every parameter that has a gradient."""
         assert closure is None
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self._move(weight, weight.grad, group)
+            for weights in _together(weight for weight in group["params"] if weight.grad is not None):
+                self._move(weights, [weight.grad for weight in weights if weight.grad is not None], group)
 
-    def _move(self, weight: nn.Parameter, gradient: Tensor, group: dict) -> None:
-        state = self.state[weight]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(weight)
-        average = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(average, group["momentum"])  # Nesterov
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
+    def _move(self, weights: list[Tensor], gradients: list[Tensor], group: dict) -> None:
+        """Move weights of one shape."""
+        averages = []
+        for weight in weights:
+            state = self.state[weight]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(weight)
+            averages.append(state["momentum_buffer"])
+        torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])  # type: ignore[attr-defined]
+        ahead = torch._foreach_lerp(gradients, averages, group["momentum"])  # type: ignore[attr-defined]  # Nesterov
+        if group["weight_decay"]:
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])  # type: ignore[attr-defined]
         # Steps as large as AdamW's (Liu et al. 2025, Muon is scalable for LLM training, section 2.2).
-        scale = 0.2 * max(weight.shape) ** 0.5
-        # A shard of a matrix says nothing of its singular values.
-        change = orthogonalized(entire(ahead), group["ns_coefficients"], group["ns_steps"])
-        weight.add_(cut_as(weight, change), alpha=-group["lr"] * scale)
+        scale = 0.2 * max(weights[0].shape) ** 0.5
+        changes = _orthogonalized_each(ahead, group["ns_coefficients"], group["ns_steps"])
+        cut = [cut_as(weight, change) for weight, change in zip(weights, changes, strict=True)]
+        torch._foreach_add_(weights, cut, alpha=-group["lr"] * scale)  # type: ignore[attr-defined]
+
+
+def _together(weights: Iterable[Tensor]) -> Iterable[list[Tensor]]:
+    """The weights that move at once: small ones of one shape on a GPU; all others, and shards, each by itself."""
+    by_shape: dict[object, list[Tensor]] = {}
+    for weight in weights:
+        is_alone = weight.device.type != "cuda" or is_sharded(weight) or weight.numel() > _LARGE
+        by_shape.setdefault(id(weight) if is_alone else weight.shape, []).append(weight)
+    return by_shape.values()
+
+
+def _orthogonalized_each(
+    matrices: Sequence[Tensor], coefficients: tuple[float, float, float], num_steps: int
+) -> Sequence[Tensor]:
+    # A shard of a matrix says nothing of its singular values.
+    if len(matrices) == 1:
+        whole = entire(matrices[0])
+        return [orthogonalized(whole.to(_precision(whole)), coefficients, num_steps).to(whole.dtype)]
+    stack = torch.stack(tuple(matrices))
+    return orthogonalized(stack.to(_precision(stack)), coefficients, num_steps).to(stack.dtype).unbind()
+
+
+def _precision(matrix: Tensor) -> torch.dtype:
+    return torch.bfloat16 if matrix.device.type == "cuda" else matrix.dtype
 
 
 def orthogonalized(
-    matrix: Float[Tensor, "rows columns"], coefficients: tuple[float, float, float], num_steps: int
-) -> Float[Tensor, "rows columns"]:
-    """About the nearest matrix whose singular values are all equal, by Newton-Schulz steps.
+    matrices: Float[Tensor, "*number rows columns"], coefficients: tuple[float, float, float], num_steps: int
+) -> Float[Tensor, "*number rows columns"]:
+    """About the nearest matrix, of each, whose singular values are all equal, by Newton-Schulz steps.
 
     Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
     """
-    is_tall = matrix.shape[0] > matrix.shape[1]
-    result = matrix.T if is_tall else matrix
-    result = result / result.norm().clamp(min=1e-7)
-    short, long = result.shape
+    is_tall = matrices.shape[-2] > matrices.shape[-1]
+    result = matrices.mT if is_tall else matrices
+    result = result / torch.linalg.vector_norm(result, dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    short, long = result.shape[-2:]
     if long > _LONG * short:
-        result = _factor(result @ result.T, coefficients, num_steps) @ result
+        result = _factor(result @ result.mT, coefficients, num_steps) @ result
     else:
         linear, cubic, quintic = coefficients
         for _ in range(num_steps):
-            gram = result @ result.T
-            factor = torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic)
-            result = torch.addmm(result, factor, result, beta=linear)
-    return result.T if is_tall else result
+            gram = result @ result.mT
+            factor = _product(gram, gram, plus=gram, times=cubic, alpha=quintic)
+            result = _product(factor, result, plus=result, times=linear)
+    return result.mT if is_tall else result
 
 
 def _factor(
-    gram: Float[Tensor, "short short"], coefficients: tuple[float, float, float], num_steps: int
-) -> Float[Tensor, "short short"]:
+    gram: Float[Tensor, "*number short short"], coefficients: tuple[float, float, float], num_steps: int
+) -> Float[Tensor, "*number short short"]:
     """What all steps together multiply a matrix with, from its products with itself: its long side is left out."""
     change = factor = _change(gram, coefficients)
     for _ in range(num_steps - 1):
@@ -132,6 +166,12 @@ def _factor(
 
 def _change(gram: Tensor, coefficients: tuple[float, float, float]) -> Tensor:
     linear, cubic, quintic = coefficients
-    change = torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic)
-    change.diagonal().add_(linear)
+    change = _product(gram, gram, plus=gram, times=cubic, alpha=quintic)
+    change.diagonal(dim1=-2, dim2=-1).add_(linear)
     return change
+
+
+def _product(left: Tensor, right: Tensor, *, plus: Tensor, times: float, alpha: float = 1.0) -> Tensor:
+    """Of matrices or of stacks of them: alpha * left @ right + times * plus."""
+    add = torch.addmm if left.ndim == 2 else torch.baddbmm
+    return add(plus, left, right, beta=times, alpha=alpha)

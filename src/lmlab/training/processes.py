@@ -25,6 +25,7 @@ from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 from lmlab.errors import InputError
+from lmlab.gpu import uses_gpu
 from lmlab.runtime import RuntimeSettings
 
 CHILD_MODULE = "lmlab.training.other_process"
@@ -124,14 +125,19 @@ def _laid_out_as(held: Tensor, value: Any) -> Any:
     return cut_as(held, value) if isinstance(value, Tensor) and value.shape == held.shape else value
 
 
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether this process holds but a part of it."""
+    return hasattr(tensor, "full_tensor")
+
+
 def entire(tensor: Tensor) -> Tensor:
     """A sharded tensor put together, which all processes must ask for; any other as it is."""
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[operator]
+    return tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[operator]
 
 
 def cut_as(held: Tensor, tensor: Tensor) -> Tensor:
     """A whole tensor cut as `held` is, which need not be sharded."""
-    if not hasattr(held, "full_tensor"):
+    if not is_sharded(held):
         return tensor
     from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -141,8 +147,7 @@ def cut_as(held: Tensor, tensor: Tensor) -> Tensor:
 
 def check_devices(runtime: RuntimeSettings) -> None:
     """Raise InputError where the machine has fewer GPUs than processes are asked for."""
-    on_gpu = runtime.accelerator == "gpu" or (runtime.accelerator == "auto" and torch.cuda.is_available())
-    if on_gpu and runtime.devices > torch.cuda.device_count():
+    if uses_gpu(runtime) and runtime.devices > torch.cuda.device_count():
         raise InputError(
             f"runtime.devices: {runtime.devices} processes, but this machine has {torch.cuda.device_count()} GPUs: "
             "as many at most, or runtime.accelerator=cpu"

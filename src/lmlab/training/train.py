@@ -3,6 +3,7 @@
 import logging
 import math
 import shutil
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from lmlab.data.task import LearnedTask
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import check_seal, read_seal, whole_folder, write_json
+from lmlab.gpu import forget_peak_gpu_memory, peak_gpu_memory_megabytes, uses_gpu
 from lmlab.memory import forget_peak_memory, keep_freed_memory, peak_memory_megabytes
 from lmlab.models.architectures.language_model import LanguageModel
 from lmlab.run import Run
@@ -25,7 +27,7 @@ from lmlab.runtime import RuntimeSettings
 from lmlab.training.callbacks import Bar, KeepBest, Resume, ShareOfPeak
 from lmlab.training.checkpoint import FILE_NAME, read_best
 from lmlab.training.learner import Learner, Watcher
-from lmlab.training.lightning import pl
+from lmlab.training.lightning import PossibleUserWarning, pl
 from lmlab.training.processes import World, check_loaders, leave_group, started_processes
 from lmlab.training.progress import write_history
 from lmlab.training.settings import TrainingSettings
@@ -82,6 +84,7 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
     if World.of_environment().rank:
         join_training(settings, inputs, outputs.checkpoints)
         return {}
+    on_gpu = uses_gpu(settings.runtime)
     data = _open_data(settings, inputs, World.of_environment())
     outputs.checkpoints.mkdir(parents=True, exist_ok=True)
     try:
@@ -91,9 +94,12 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
                 learner, started_from = _learner(settings, data, world, speed)
                 share = ShareOfPeak(speed, learner, settings.training, target_share=data.target_share)
                 forget_peak_memory()
+                forget_peak_gpu_memory()
                 keep_freed_memory()
                 seconds = _fit(learner, settings, outputs.checkpoints, [Bar(learner, settings.training), share])
             costs = {"seconds/train": seconds, "memory/train_megabytes": peak_memory_megabytes()}
+            if on_gpu:
+                costs["memory/train_gpu_megabytes"] = peak_gpu_memory_megabytes()
             run.log_metrics(costs, step=learner.progress.step)
             report = _write(learner, settings, outputs, data, started_from)
             # First what would be gone on from: without it a kill between the two costs a training anew, and no more.
@@ -227,6 +233,11 @@ def build_trainer(
     # What Lightning would say of devices and of its own tips is not about this training.
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=PossibleUserWarning)
+    # Deterministic algorithms would write zeros to all new memory first, a pass more.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    # cuDNN's attention has a backward pass that rounds otherwise each time.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     return pl.Trainer(
         accelerator=runtime.accelerator,
         devices=world.local_size,

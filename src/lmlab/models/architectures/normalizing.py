@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 
 class RmsNorm(nn.RMSNorm):
@@ -17,7 +18,8 @@ class RmsNorm(nn.RMSNorm):
         is_plain = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
         if is_plain and torch.is_grad_enabled():
             return _Normalized.apply(x, self.weight, self.eps)
-        return super().forward(x)
+        # In mixed precision torch has no single operation for an input less precise than the weights.
+        return functional.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 class _Normalized(Function):

@@ -129,9 +129,12 @@ class PastAttention(nn.Module):
         """The mixed outputs, and the last outputs that the next chunk may look at."""
         memory = torch.cat([past[0], outputs], dim=1)  # (batch, past + time, width)
         visible = self._visible(time=outputs.shape[1], total=memory.shape[1], device=outputs.device)
-        found = functional.scaled_dot_product_attention(
-            self.query(outputs).unsqueeze(1), memory.unsqueeze(1), memory.unsqueeze(1), attn_mask=visible
-        ).squeeze(1)  # (batch, time, width)
+        query = self.query(outputs)
+        # On a GPU attention in bfloat16 behind a mask has given what is no number.
+        with torch.autocast(outputs.device.type, enabled=False):
+            precision = torch.promote_types(memory.dtype, torch.float32)
+            query, keys = (one.to(precision).unsqueeze(1) for one in (query, memory))  # (batch, one, time, width)
+            found = functional.scaled_dot_product_attention(query, keys, keys, attn_mask=visible).squeeze(1)
         mixed = torch.tanh(self.mix(torch.cat([outputs, found], dim=-1)))
         return mixed, (memory[:, max(0, memory.shape[1] - self.span + 1) :],)
 
