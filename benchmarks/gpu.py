@@ -5,9 +5,7 @@ python -m benchmarks.gpu --models transformer training.compile=false
 """
 
 import argparse
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +14,8 @@ import torch
 from benchmarks.measuring import OURS, Case, report
 from benchmarks.scaling.hardware import H100
 from benchmarks.training import Work
-from lmlab.data.batches import Batch, Validation
-from lmlab.training.callbacks import Bar, KeepBest, Resume
-from lmlab.training.learner import Learner
 from lmlab.training.lightning import pl
-from lmlab.training.processes import World
 from lmlab.training.speed import peak_operations_per_second
-from lmlab.training.train import build_trainer
 
 QUESTIONS = """Text of random tokens out of 16,384, the stage's own learner in Lightning's Trainer with all that the
 stage does beside. MFU: the operations of the training, attention's with half of a row, over 989.4 TFLOP/s, what NVIDIA
@@ -86,26 +79,9 @@ def measured(name: str, rounds: int, overrides: list[str]) -> list[Case]:
 
 def train(work: Work, rounds: int) -> tuple[list[float], int]:
     """Tokens a second of each round, and the number of parameters."""
-    steps = WARM_UP + rounds * ROUND
     # A step more, since the last one is followed by a validation.
-    settings = work.settings.model_copy(update={"max_steps": steps + 1, "validate_every_steps": steps + 1})
-    one = np.zeros((1, work.time), np.int64)
-    learner = Learner(
-        work.model(),
-        settings,
-        plan=work.plan,
-        validation=Validation([Batch(one, one, False)], 2),
-        runtime=work.runtime,
-        seed=0,
-        watch=lambda *_: None,
-    )
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        resume = Resume(learner, folder, settings, every_seconds=1e9)
-        callbacks = [KeepBest(learner, folder, settings), resume, Bar(learner, settings), clock]
-        build_trainer(settings, work.runtime, World(), folder=folder, callbacks=callbacks).fit(learner)
-    torch.use_deterministic_algorithms(False)
+    learner, clock = work.learner(WARM_UP + rounds * ROUND + 1), Clock()
+    work.fit(learner, clock)
     seconds = np.diff(clock.ends)
     print(f"{work.model_settings['name']}: {clock.first:.1f} s until the first {WARM_UP} steps were done", flush=True)
     return [ROUND * work.rows * work.time / one for one in seconds], learner.model.num_parameters()

@@ -87,6 +87,28 @@ class Work:
             self.model_settings, vocabulary_size=self.vocabulary_size, context_length=self.time, path="model"
         )
 
+    def learner(self, steps: int) -> Learner:
+        """The stage's own, for so many optimizer steps and one validation of next to nothing."""
+        one = np.zeros((1, 2), np.int64)
+        return Learner(
+            self.model(),
+            self.settings.model_copy(update={"max_steps": steps, "validate_every_steps": steps}),
+            plan=self.plan,
+            validation=Validation([Batch(one, one, False)], 2),
+            runtime=self.runtime,
+            seed=0,
+            watch=lambda *_: None,
+        )
+
+    def fit(self, learner: Learner, clock: pl.Callback) -> None:
+        """Train in Lightning's Trainer as the stage sets it up."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            resume = Resume(learner, folder, self.settings, every_seconds=30)
+            callbacks = [KeepBest(learner, folder, self.settings), resume, Bar(learner, self.settings), clock]
+            build_trainer(self.settings, self.runtime, World(), folder=folder, callbacks=callbacks).fit(learner)
+        torch.use_deterministic_algorithms(False)
+
     def peak_tokens_per_second(self) -> float:
         tokens = self.rows * self.time
         operations = self.model().training_operations(tokens=tokens, targets=tokens, length=self.time)
@@ -120,26 +142,9 @@ def default_case(name: str, vocabulary_size: int, options: argparse.Namespace) -
 
 
 def by_lmlab(work: Work, steps: int) -> float:
-    """The stage's own learner, in Lightning's Trainer as the stage sets it up."""
-    settings = work.settings.model_copy(update={"max_steps": steps, "validate_every_steps": steps})
-    one = np.zeros((1, 2), np.int64)
-    learner = Learner(
-        work.model(),
-        settings,
-        plan=work.plan,
-        validation=Validation([Batch(one, one, False)], 2),
-        runtime=work.runtime,
-        seed=0,
-        watch=lambda *_: None,
-    )
+    """The stage's own learner and Trainer."""
     times = Times()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        resume = Resume(learner, folder, settings, every_seconds=30)
-        callbacks = [KeepBest(learner, folder, settings), resume, Bar(learner, settings), times]
-        trainer = build_trainer(settings, work.runtime, World(), folder=folder, callbacks=callbacks)
-        trainer.fit(learner)
-    torch.use_deterministic_algorithms(False)
+    work.fit(work.learner(steps), times)
     return work.speed(times.seconds())
 
 
