@@ -96,14 +96,21 @@ def _write_predictions(path: Path, bits: list[float], ids: list[str]) -> Path:
 
 
 def test_the_best_two_are_told_apart_by_their_predictions(tmp_path: Path) -> None:
-    ours = _write_predictions(tmp_path / "ours", [1.0, 2.0, 3.0], ["a", "b", "c"])
-    theirs = _write_predictions(tmp_path / "theirs", [2.0, 3.0, 4.0], ["a", "b", "c"])
+    ours = _write_predictions(tmp_path / "ours", [1.0, 2.0, 3.0] * 2, list("abcdef"))
+    theirs = _write_predictions(tmp_path / "theirs", [2.0, 3.0, 4.0] * 2, list("abcdef"))
     verdict = compare_best(_rows(), "bits_per_byte", {"id of a": ours, "id of c": theirs}.get)
     assert verdict.is_beyond_noise
     assert verdict.difference.value == pytest.approx(-1)
     assert verdict.sentence("bits per byte", 3).startswith(
         "gru against <lstm>: better beyond the noise of the test records. Difference in bits per byte -1.000, "
     )
+
+
+def test_a_handful_of_records_tells_nothing_apart(tmp_path: Path) -> None:
+    ours = _write_predictions(tmp_path / "ours", [1.0] * 5, list("abcde"))
+    theirs = _write_predictions(tmp_path / "theirs", [2.0] * 5, list("abcde"))
+    with pytest.raises(InputError, match=r"5 \w+ in the test split are too few to tell them apart \(6 at least\)"):
+        compare_best(_rows(), "bits_per_byte", {"id of a": ours, "id of c": theirs}.get)
 
 
 def test_predictions_of_other_records_are_not_compared(tmp_path: Path) -> None:

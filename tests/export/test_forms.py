@@ -111,7 +111,7 @@ def test_int8_is_smaller_and_says_what_it_loses(encoded: Path, tmp_path: Path) -
 
 
 def test_a_form_that_a_model_cannot_take_is_refused_when_it_is_asked_for(encoded: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gguf exports a Transformer, found lstm.*: leave gguf out"):
+    with pytest.raises(InputError, match=r"gguf is for Transformers: .* lstm: leave gguf out"):
         _export(encoded, tmp_path, task="language_modeling", model="lstm", artifacts=["bundle", "gguf"])
     assert not (tmp_path / "export").exists()
     load_bundle(tmp_path / "bundle")

@@ -170,7 +170,7 @@ def test_two_exports_write_the_same_bytes(bundle: Path, exported: Path, tmp_path
 
 def test_a_recurrent_model_is_refused(tmp_path: Path) -> None:
     why = _refusal(_bundle(tmp_path / "bundle", _bpe(), LSTM))
-    assert why == "exports a Transformer, found lstm, which llama.cpp has no name for"
+    assert why == "is for Transformers: llama.cpp has no name for lstm"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from lmlab.evaluation.predictions import Predictions, read_predictions
 from lmlab.tracking.reading import parsed
 
 SIGNIFICANT = 0.05
+FEWEST_UNITS = 6
+"""Fewer could not tell two apart, however they differ: of 5 all are better by chance in 2 of 2^5 cases, 0.0625."""
 
 FindPredictions = Callable[[str], Path | None]
 """The file of predictions of the run with an id; None if it keeps none."""
@@ -51,7 +53,8 @@ class Verdict(NamedTuple):
 def compare_best(rows: list[Row], metric: str, find_predictions: FindPredictions) -> Verdict:
     """The paired bootstrap of the best two rows, over the seeds that both have.
 
-    Raises: InputError if they share no seed, or predictions are missing or were measured against something else.
+    Raises: InputError if they share no seed, predictions are missing or were measured against something else, or there
+    are too few.
     """
     best, second = rows[:2]
     seeds = [one.run.seed for one in best.runs if one.run.seed in {other.run.seed for other in second.runs}]
@@ -63,6 +66,11 @@ def compare_best(rows: list[Row], metric: str, find_predictions: FindPredictions
     params = best.runs[0].run.params
     measured = METRICS.get(metric).build(language=parsed(params.get("task.language", "null")))
     units = resampling_units(ours[0].documents, min_documents=int(params.get("evaluation.bootstrap.min_documents", 1)))
+    if units.total < FEWEST_UNITS:
+        raise InputError(
+            f"{best.name} and {second.name}: {units.total} {units.kind} in the test split are too few to tell "
+            f"them apart ({FEWEST_UNITS} at least), so the best two are not tested"
+        )
     difference = paired_difference(
         measured,
         [one.examples for one in ours],

@@ -31,7 +31,10 @@ def find_one_run(project: Path, named: str) -> FoundRun:
     store = open_store(project)
     found = [run for run in all_runs(store) if _is_meant(run, named)]
     if not found:
-        raise InputError(f"{named}: the tracking store {store.address} has no run of that id, name or fingerprint")
+        raise InputError(
+            f"{named}: the tracking store {store.address} has no run of that id, name or "
+            "fingerprint: `python -m pipelines.compare` lists ids"
+        )
     if len(found) > 1:
         ids = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in found[:SHOWN])
         raise InputError(f"{named}: {len(found)} runs are meant by that: {ids}...; give the id of one")

@@ -26,6 +26,8 @@ class Resume(pl.Callback):
         self._every_seconds = every_seconds
         self._written_at = self._started_at = time.monotonic()
         self._seconds_before = 0.0
+        self.written_step = 0
+        """What a training that starts again goes on after; 0 where it begins anew."""
 
     @property
     def seconds(self) -> float:
@@ -46,6 +48,7 @@ class Resume(pl.Callback):
         for name, value in content["progress"].items():
             setattr(learner.progress, name, value)
         self._seconds_before = content["seconds"]
+        self.written_step = learner.progress.step
         if learner.progress.step < self._settings.num_steps and not learner.progress.stopped_by:
             log.info("resuming after step %d of %d", learner.progress.step, self._settings.num_steps)
 
@@ -88,7 +91,7 @@ class Resume(pl.Callback):
         }
         if world.rank == 0:
             write_checkpoint(self._folder, content)
-        self._written_at = time.monotonic()
+        self._written_at, self.written_step = time.monotonic(), learner.progress.step
 
 
 class KeepBest(pl.Callback):

@@ -220,6 +220,8 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path, shown: li
     else:
         trainer.validate(learner, verbose=False)
     if trainer.interrupted:
+        goes_on = f"goes on after step {resume.written_step}" if resume.written_step else "begins anew"
+        log.info("interrupted after step %d: the same command %s", learner.progress.step, goes_on)
         raise KeyboardInterrupt
     if not math.isfinite(learner.progress.best_nats_per_token):
         raise InputError("no validation gave a number: the weights that training began with may be damaged")

@@ -2,13 +2,14 @@
 
 import glob
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from lmlab.data.readers.archives import is_archive_name
 from lmlab.data.source import SPLITS
 from lmlab.errors import InputError
-from lmlab.text import nearest
+from lmlab.text import listed, nearest
 
 PLAIN = (".txt", ".md")
 TABLES = (".jsonl", ".csv", ".tsv", ".parquet")
@@ -129,7 +130,9 @@ def _nearest_existing(path: Path) -> str:
     missing = path
     while not missing.parent.is_dir():
         missing = missing.parent
-    names = [entry.name for entry in missing.parent.iterdir()][:1000]
+    folder = missing.parent
+    names = sorted(entry.name for entry in islice(folder.iterdir(), 1000) if not entry.name.startswith("."))
     if not names:
-        return f"{missing.parent} is empty"
-    return f"in {missing.parent}: {nearest(missing.name, names)}"
+        return f"{folder} is empty"
+    hint = nearest(missing.name, names)
+    return f"in {folder}: {hint}" if hint.startswith("did you mean") else f"{folder} holds {listed(names)}"

@@ -81,7 +81,7 @@ class GgufExporter(Exporter):
     def refusal(self, bundle: Bundle) -> str | None:
         """Any model but the Transformer, and a tokenizer that llama.cpp would make other tokens with."""
         if bundle.config["model"]["name"] != "transformer":
-            return f"exports a Transformer, found {bundle.config['model']['name']}, which llama.cpp has no name for"
+            return f"is for Transformers: llama.cpp has no name for {bundle.config['model']['name']}"
         if foreign := _foreign_parts(_form(bundle.tokenizer)):
             return f"exports a tokenizer as tokenizer=bpe trains it, found {foreign[0]}, which llama.cpp has not"
         return None
