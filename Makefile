@@ -27,11 +27,11 @@ repro: $(READY)  ## run the pipeline of conf/: params.yaml, dvc repro, MLflow, t
 	@python -m pipelines.track
 	@python -m pipelines.summary
 
-test: $(READY)  ## run the test suite (about a quarter of an hour on 2 cores)
+test: $(READY)  ## run the test suite (about ten minutes on 2 cores)
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
 
-long: $(READY)  ## run the tests that take minutes each, which `make test` leaves out; those of faults are in `make faults`
-	@OMP_NUM_THREADS=1 python -m pytest -m long --ignore tests/faults
+long: $(READY)  ## run the tests that `make test` leaves out (about ten minutes); those of faults are in `make faults`
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal -m long --ignore tests/faults
 
 check: $(READY)  ## format, lint and type check
 	@ruff format --check

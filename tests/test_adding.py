@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_pages_command_trains_the_pages_model_on_the_pages_task(project: Path) -> None:
     (line,) = re.findall(r"^python (-m pipelines\.run .*)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     done = subprocess.run(

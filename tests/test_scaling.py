@@ -49,7 +49,7 @@ def test_small_trainings_hold_and_compute_what_the_formulas_say() -> None:
     assert _off(quick()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_send_what_the_formulas_say() -> None:
     found = list(between_processes(TINY._replace(accumulate=2, optimizer="muon")))
     # On the wire so small a model is lost among headers and heartbeats.

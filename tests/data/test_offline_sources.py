@@ -252,6 +252,6 @@ def test_package_questions_share_no_context_between_splits() -> None:
     assert most == 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_default_packages_give_at_least_twenty_thousand_questions() -> None:
     assert sum(1 for _ in build_source("package_questions").records()) >= 20_000

@@ -102,6 +102,7 @@ def test_what_a_part_is_refused_for_is_said_as_it_is_said_here(nodes: Nodes) -> 
     assert _on_ray(nodes, "refused") == line
 
 
+@pytest.mark.long
 def test_a_job_that_dies_is_one_line_and_leaves_no_file() -> None:
     with pytest.raises(InputError, match="a job of runtime/preparation=submitit was lost .*run the same command again"):
         list(worked(_jobs(), "killed"))
@@ -137,6 +138,7 @@ def test_an_interrupt_ends_the_jobs(sent: signal.Signals) -> None:
     assert not alive
 
 
+@pytest.mark.long
 def test_many_files_give_the_same_bytes_whoever_works_on_them(nodes: Nodes, tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
     for number in range(60):

@@ -10,7 +10,7 @@ from lmlab.files import file_digest, folder_files
 from lmlab.training.processes import CHILD_MODULE
 from tests.pipelines.tiny import TINY, TRANSFORMER, kill_group, new_project, run_command, start_command
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 TWO = [*TINY, *TRANSFORMER, "runtime.devices=2", "runtime.tracking=false"]
 LAUNCHERS = {

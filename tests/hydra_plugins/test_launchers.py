@@ -136,6 +136,7 @@ def test_threads_that_the_user_set_stand(app: Path) -> None:
     assert {one["threads"] for one in _said(app)} == {7}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_a_job_whose_process_is_killed_takes_no_other_with_it(name: str, app: Path) -> None:
     first, second, third = _run(app, "x=1,2,3", "mode=kill", *LAUNCHERS[name])

@@ -42,7 +42,7 @@ def _digests(project: Path, params: dict[str, Any]) -> dict[str, str]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_runs_of_the_whole_pipeline_write_the_same_bytes(project: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     paragraphs = ["".join(sentences(8, seed=number)) for number in range(400)]

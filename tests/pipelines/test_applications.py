@@ -82,7 +82,9 @@ def check(paths: dict[str, Path]) -> dict:
     return report
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=[] if name == "transformer" else pytest.mark.long) for name in MODELS]
+)
 @pytest.mark.parametrize("experiment", OFFLINE)
 def test_every_application_works_with_every_model(work: Path, experiment: str, model: str) -> None:
     params = compose([f"experiment={experiment}", f"model={model}", *OFFLINE[experiment], *SIZES, *TINY])
@@ -128,6 +130,7 @@ def laid_out_as(name: str, folder: Path) -> Path:
     return in_splits(folder, lambda number, text: {"text": f"{text} {number}", "intent": f"intent_{number % 5}"})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["tinyshakespeare", "tatoeba", "fairytaleqa", "scitldr", "clinc150"])
 def test_every_real_set_has_an_experiment_that_reads_its_files(work: Path, tmp_path: Path, name: str) -> None:
     own = [] if name == "tinyshakespeare" else BPE

@@ -8,7 +8,7 @@ from lmlab.errors import InputError
 from lmlab.tracking.reading import Artifacts, children_of, find_sweep, read_runs
 from tests.pipelines.tiny import TINY, new_project, run_command
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 # These sizes have the same names in all three models.
 SIZES = ["model.width=48", "model.layers=1"]

@@ -10,7 +10,7 @@ from pipelines.compose import compose
 from pipelines.in_process import run_pipeline
 from tests.pipelines.tiny import SOURCE, TINY, TRANSFORMER, write_text
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_fine_tuning_goes_on_from_a_pretrained_bundle(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ def test_promotion_makes_the_runs_settings_the_projects_own(project: Path) -> No
     assert "- experiment: phrases_gru\n" in (project / "conf" / "config.yaml").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_a_promoted_setting_gives_way_to_the_next_one(project: Path) -> None:
     _tracked_run(project, "first", "model=lstm")
     second, settings = _tracked_run(project, "second", "tokenizer=characters", "seed=3")

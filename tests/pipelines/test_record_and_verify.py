@@ -13,7 +13,7 @@ from lmlab.reported.result import read_result, result_path
 from pipelines.verify import print_checks
 from tests.pipelines.tiny import TINY, TRANSFORMER, new_project, run_command
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 NAME = "tiny"
 README = "# Title\n\n<!-- results: tiny -->\n<!-- end of results -->\n\nThe end.\n"

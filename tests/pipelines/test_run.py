@@ -78,6 +78,7 @@ def test_several_values_without_m_are_refused(project: Path) -> None:
     assert not (project / "work").exists()
 
 
+@pytest.mark.long
 def test_an_output_deleted_from_work_is_made_again(project: Path) -> None:
     assert run_command(project, "run", *TINY, *TRANSFORMER).returncode == 0
     [report] = _folders(project, "report")
@@ -86,6 +87,7 @@ def test_an_output_deleted_from_work_is_made_again(project: Path) -> None:
     assert (report / "report.html").is_file()
 
 
+@pytest.mark.long
 def test_a_sweep_is_a_parent_with_six_children_that_share_cleaning_and_encoding(project: Path) -> None:
     # These sizes have the same names in all three models.
     sizes = ["model.width=48", "model.layers=1"]
@@ -100,6 +102,7 @@ def test_a_sweep_is_a_parent_with_six_children_that_share_cleaning_and_encoding(
     assert len(_folders(project, "clean")) == len(_folders(project, "encode")) == 1
 
 
+@pytest.mark.long
 def test_a_sweep_with_a_bad_job_names_it_and_finishes_the_others(project: Path) -> None:
     rates = "training.learning_rate=1e-3,-1,2e-3"
     done = run_command(project, "run", "-m", rates, *TINY, *TRANSFORMER)

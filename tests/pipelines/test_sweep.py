@@ -190,6 +190,7 @@ def test_a_job_whose_process_died_is_killed_when_its_sweep_ends(project: Path) -
     assert _states(project) == {"seed=1": "KILLED", "seed=2": "RUNNING", "seed=3": "RUNNING"}
 
 
+@pytest.mark.long
 def test_a_failed_job_is_tried_again_when_asked(project: Path) -> None:
     sweep = ["run", "-m", "training.learning_rate=-1,-2", *TINY, *TRANSFORMER]
     first = run_command(project, *sweep)
@@ -213,6 +214,7 @@ def test_a_signal_leaves_the_parent_and_the_job_killed(sent: signal.Signals, pro
     assert read_json(record)["state"] == "killed"
 
 
+@pytest.mark.long
 def test_two_sweeps_at_once_share_one_store_and_one_work_folder(project: Path) -> None:
     first = start_command(project, "run", "-m", "seed=1,2", *TRAINING)
     second = start_command(project, "run", "-m", "seed=2,1", *TRAINING, "evaluation.samples.num_unprompted=2")
@@ -231,6 +233,7 @@ def test_two_sweeps_at_once_share_one_store_and_one_work_folder(project: Path) -
         assert {child.info.status for child in children} == {"FINISHED"}
 
 
+@pytest.mark.long
 def test_jobs_of_a_sweep_whose_store_was_lost_are_filled_in_without_training(project: Path) -> None:
     sweep = ["run", "-m", "seed=3", *TINY, *TRANSFORMER]
     assert run_command(project, *sweep, "runtime.tracking=false").returncode == 0

@@ -17,7 +17,7 @@ WRITTEN = ("models/bundle/model.safetensors", "reports/history.csv", "reports/tr
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 ADDRESSES = ("10.211.7.1", "10.211.7.2")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

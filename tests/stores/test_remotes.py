@@ -15,7 +15,7 @@ from pipelines.stages import MODULES
 from tests.stores.clones import commit, git, new_repository, run_module, variables_of
 from tests.tracking.servers import free_port, served
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 BUCKET = "lmlab-data"
 PREDICTIONS = "data/predictions.parquet"

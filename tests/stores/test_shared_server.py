@@ -15,7 +15,7 @@ from lmlab.tracking.registry import RegisteredVersion, register
 from lmlab.tracking.run import MlflowRun, begin_run
 from tests.tracking.conftest import made_up_files, made_up_identity
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 GivenT = TypeVar("GivenT")
 MACHINES = 3

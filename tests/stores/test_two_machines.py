@@ -18,7 +18,7 @@ from lmlab.tracking.registry import model_folder
 from tests.pipelines.tiny import TINY, TRANSFORMER
 from tests.stores.machines import copied_project, ended_well, start_at
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SEEDS = (1, 2)
 ARTIFACTS = {

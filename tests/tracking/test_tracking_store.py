@@ -61,7 +61,7 @@ def test_the_database_lets_readers_in_while_it_is_written(tmp_path: Path) -> Non
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_four_processes_create_and_write_one_store_at_once(tmp_path: Path) -> None:
     names = ["a", "b", "c", "d"]
     started = [

@@ -173,6 +173,7 @@ def _is_alive(pid: int) -> bool:
     return stat.exists() and stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes in /proc, which only Linux has")
 def test_whichever_process_is_killed_the_training_ends_at_once_and_goes_on_to_the_same_bytes(
     corpus: Path, tmp_path: Path
@@ -197,6 +198,7 @@ def test_whichever_process_is_killed_the_training_ends_at_once_and_goes_on_to_th
         assert file_digest(tmp_path / "killed" / name) == file_digest(tmp_path / "undisturbed" / name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("first", "then"), [(TWO, {}), ({}, SHARDED), (SHARDED, TWO)])
 def test_a_training_goes_on_with_another_number_of_processes(
     first: dict[str, Any], then: dict[str, Any], corpus: Path, tmp_path: Path
@@ -218,9 +220,17 @@ def test_rows_that_processes_cannot_share_evenly_are_refused(corpus: Path, tmp_p
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine with fewer GPUs than 2")
-def test_more_processes_than_gpus_are_refused(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="2 processes, but this machine has 0 GPUs"):
+def test_more_processes_than_gpus_are_refused(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(InputError, match="2 processes, but this machine has 1 GPUs"):
         train_tiny(corpus, tmp_path, runtime={"accelerator": "gpu", "devices": 2})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_a_gpu_that_is_not_there_is_said(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"runtime\.accelerator: torch finds no GPU here"):
+        train_tiny(corpus, tmp_path, runtime={"accelerator": "gpu"})
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 5, 12])
