@@ -30,8 +30,8 @@ repro: $(READY)  ## run the pipeline of conf/: params.yaml, dvc repro, MLflow, t
 test: $(READY)  ## run the test suite (under ten minutes on 2 cores)
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
 
-long: $(READY)  ## run the tests that `make test` leaves out (about ten minutes); those of faults are in `make faults`
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal -m long --ignore tests/faults
+long: $(READY)  ## run the tests that `make test` leaves out (about twenty minutes); those of faults are in `make faults`
+	@OMP_NUM_THREADS=1 python -m pytest -m long --ignore tests/faults
 
 check: $(READY)  ## format, lint and type check
 	@ruff format --check
