@@ -11,6 +11,8 @@ FLOAT32, BFLOAT16, INT64 = 4, 2, 8
 NEWTON_SCHULZ_STEPS = 5
 LONG = 1.5
 """From this ratio of its sides on lmlab.training.optimizers orthogonalizes a matrix by its products with itself."""
+SHORT_ROW = 128
+"""Up to this length lmlab.models.architectures.transformer attends to whole rows at once, where a CPU trains it."""
 INDEX_BYTES_PER_RECORD = 8 + 4 + 8 + 8
 """The token store's offset, length of the prompt, bytes of the target, number of the document."""
 COMPARED_BYTES_PER_RECORD = 8 + 8 + 4 + 4 + 1 + 1
@@ -88,14 +90,16 @@ def copied_bytes(shape: Shape) -> int:
     return BFLOAT16 * shape.parameters
 
 
-def saved_bytes(shape: Shape) -> int:
+def saved_bytes(shape: Shape, length: int) -> int:
     """What the forward pass keeps of each token for the backward pass, in float32 on a CPU.
 
     A layer: four streams (d) of its norms, three of queries (h) and three of keys (k), with the attention's output
-    and the values, four of the feed-forward layer (f); one number for each norm and head.
+    and the values, four of the feed-forward layer (f); one number for each norm and head; of attention one more for
+    each head, or in short rows its whole weights.
     """
     d, h, k, f = shape.width, shape.width, shape.key_width, shape.feed_forward_width
-    of_layer = 4 * d + 3 * h + 3 * k + 4 * f + 2 + 2 * shape.heads + shape.key_heads
+    of_attention = shape.heads * (length if length <= SHORT_ROW else 1)
+    of_layer = 4 * d + 3 * h + 3 * k + 4 * f + 2 + shape.heads + shape.key_heads + of_attention
     return FLOAT32 * (shape.layers * of_layer + 2 * d + 1 + shape.vocabulary_size) + 2 * INT64
 
 

@@ -57,7 +57,7 @@ def of_one_process(training: Training) -> Iterator[Measured]:
     yield Measured(f"{name}: weights and gradients", "bytes", found.weights + found.gradients, 8 * shape.parameters, 0)
     states = costs.optimizer_bytes(shape, training.optimizer)
     yield Measured(f"{name}: states", "bytes", found.states, states, 0)
-    saved = costs.saved_bytes(shape) * training.tokens
+    saved = costs.saved_bytes(shape, training.length) * training.tokens
     if training.precision == "bf16-mixed":
         # Weights in bfloat16 are kept for the backward pass too.
         saved = costs.saved_bytes_mixed_on_cpu(shape) * training.tokens + costs.copied_bytes(shape)
@@ -80,7 +80,7 @@ def in_memory(training: Training) -> Iterator[Measured]:
     halves = training._replace(accumulate=2)
     shape = training.shape
     # In the second half gradients are there while the pass keeps what it needs.
-    a_token = costs.saved_bytes(shape) + costs.passing_bytes(shape)
+    a_token = costs.saved_bytes(shape, training.length) + costs.passing_bytes(shape)
     formula = costs.static_bytes(shape, training.optimizer) + training.tokens // 2 * a_token
     live = _taken(halves, "live") - _taken(NOTHING, "live")
     yield Measured(f"{name_of(training)}: memory", "bytes", live, formula, CLOSE)

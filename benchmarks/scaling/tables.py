@@ -79,7 +79,8 @@ def memory(_: Machine) -> str:
 
 def _memory_row(shape: Shape) -> list[str]:
     weights = costs.FLOAT32 * shape.parameters
-    per_token = [saved(shape) + costs.passing_bytes(shape) for saved in (costs.saved_bytes, costs.saved_bytes_mixed)]
+    kept = (costs.saved_bytes(shape, LENGTH), costs.saved_bytes_mixed(shape))
+    per_token = [saved + costs.passing_bytes(shape) for saved in kept]
     states = [costs.optimizer_bytes(shape, optimizer) for optimizer in ("adamw", "muon")]
     return [shape.name, *map(amount, (weights, weights, *states, costs.copied_bytes(shape), *per_token))]
 

@@ -14,8 +14,8 @@ from lmlab.training.settings import AdamwSettings, MuonSettings, TrainingSetting
 _LONG = 1.5
 """From this ratio of its sides on a matrix is orthogonalized by way of its products with itself, which is faster."""
 
-_LARGE = 1 << 22
-"""A matrix of more numbers keeps a GPU busy by itself."""
+_LARGE = {"cuda": 1 << 22, "cpu": 1 << 16}
+"""A matrix of more numbers keeps a device of this type busy by itself."""
 
 
 def build_optimizers(model: LanguageModel, settings: TrainingSettings) -> list[Optimizer]:
@@ -72,11 +72,11 @@ def _muon_and_adamw(
 
 
 class Muon(optim.Muon):
-    """torch's Muon, orthogonalized as each kind of device does it best.
+    """torch's Muon, orthogonalized as each kind of device does it best, small matrices of one shape at once.
 
-    On a CPU in float32: one without bfloat16 instructions takes many times as long for torch's, and rounding that
-    coarse would make results differ between processors by more than their last digits. On a GPU in bfloat16 as
-    torch's, but all matrices of one shape at once: one by one, small ones keep it waiting for the next kernel.
+    On a CPU in the weights' own precision: one without bfloat16 instructions takes many times as long for torch's, and
+    rounding that coarse would make results differ between processors by more than their last digits. On a GPU in
+    bfloat16 as torch's. One by one, small matrices keep a GPU waiting for the next kernel, and a CPU's second core.
     """
 
     @torch.no_grad()
@@ -107,10 +107,10 @@ class Muon(optim.Muon):
 
 
 def _together(weights: Iterable[Tensor]) -> Iterable[list[Tensor]]:
-    """The weights that move at once: small ones of one shape on a GPU; all others, and shards, each by itself."""
+    """The weights that move at once: small ones of one shape; large ones, and shards, each by itself."""
     by_shape: dict[object, list[Tensor]] = {}
     for weight in weights:
-        is_alone = weight.device.type != "cuda" or is_sharded(weight) or weight.numel() > _LARGE
+        is_alone = is_sharded(weight) or weight.numel() > _LARGE.get(weight.device.type, 0)
         by_shape.setdefault(id(weight) if is_alone else weight.shape, []).append(weight)
     return by_shape.values()
 

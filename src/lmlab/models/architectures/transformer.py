@@ -8,9 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmlab.models.architectures.language_model import LanguageModel, Reader, State
-from lmlab.models.architectures.normalizing import RmsNorm
+from lmlab.models.architectures.normalizing import RmsNorm, is_trained_on_cpu
+from lmlab.models.architectures.rotating import Rotation, normed_and_turned, rotary_table
 
 NORM_EPSILON = 1e-6
+
+SHORT_ROW = 128
+"""Up to this length a CPU trains attention at once; of longer rows too much is left out; see reports/LOG.md."""
 
 Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Takes the keys and values of the tokens that are read, gives those of all tokens so far."""
@@ -176,7 +180,7 @@ class Block(nn.Module):
         self.feed_forward = SwiGLU(width, feed_forward_width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], remember: Remember) -> Tensor:
+    def forward(self, hidden: Tensor, rotation: Rotation, remember: Remember) -> Tensor:
         """The stream after this block."""
         attended = self.attention(self.attention_norm(hidden), rotation, remember)
         hidden = hidden + self.dropout(attended)
@@ -196,27 +200,27 @@ class Attention(nn.Module):
         self.query_norm = RmsNorm(head_width, eps=NORM_EPSILON)
         self.key_norm = RmsNorm(head_width, eps=NORM_EPSILON)
 
-    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], remember: Remember) -> Tensor:
+    def forward(self, hidden: Tensor, rotation: Rotation, remember: Remember) -> Tensor:
         """What each position found among all so far."""
-        query = rotate(self.query_norm(self._split(self.query(hidden))), rotation)  # (batch, heads, time, head)
-        keys = rotate(self.key_norm(self._split(self.key(hidden))), rotation)  # (batch, key heads, time, head)
-        keys, values = remember(keys, self._split(self.value(hidden)))  # (batch, key heads, total, head)
+        query = normed_and_turned(self._split(self.query(hidden)), self.query_norm, rotation)
+        keys = normed_and_turned(self._split(self.key(hidden)), self.key_norm, rotation)
+        keys, values = remember(keys, self._split(self.value(hidden)).transpose(1, 2))
         found = attend(query, keys, values)  # (batch, heads, time, head)
         return self.output(found.transpose(1, 2).flatten(2))
 
     def weights(
-        self, hidden: Float[Tensor, "batch time width"], rotation: tuple[Tensor, Tensor]
+        self, hidden: Float[Tensor, "batch time width"], rotation: Rotation
     ) -> Float[Tensor, "batch heads time time"]:
         """How much each of these first positions looks at each; the scores that `attend` leaves to torch."""
-        query = rotate(self.query_norm(self._split(self.query(hidden))), rotation)  # (batch, heads, time, head)
-        keys = rotate(self.key_norm(self._split(self.key(hidden))), rotation)  # (batch, key heads, time, head)
+        query = normed_and_turned(self._split(self.query(hidden)), self.query_norm, rotation)
+        keys = normed_and_turned(self._split(self.key(hidden)), self.key_norm, rotation)
         keys = keys.repeat_interleave(query.shape[1] // keys.shape[1], dim=1)  # (batch, heads, time, head)
         scores = query @ keys.transpose(2, 3) / self.head_width**0.5
         later = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device).triu(1)
         return scores.masked_fill(later, -torch.inf).softmax(dim=-1)
 
-    def _split(self, projected: Tensor) -> Tensor:
-        return projected.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+    def _split(self, projected: Float[Tensor, "batch time features"]) -> Float[Tensor, "batch time heads head"]:
+        return projected.unflatten(-1, (-1, self.head_width))
 
 
 class SwiGLU(nn.Module):
@@ -246,6 +250,8 @@ def attend(
 ) -> Float[Tensor, "batch heads time head"]:
     """Causal attention of the last `time` positions over all `total`; heads share key heads in order."""
     time, total = query.shape[2], keys.shape[2]
+    if time == total <= SHORT_ROW and is_trained_on_cpu(query):
+        return _attend_at_once(query, keys, values)
     visible = None
     if 1 < time < total:
         visible = torch.ones(time, total, dtype=torch.bool, device=query.device).tril(total - time)
@@ -259,15 +265,11 @@ def attend(
     )
 
 
-def rotary_table(length: int, head_width: int, *, base: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (length, head) of rotary positions (Su et al. 2021), halves side by side."""
-    frequency = base ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
-    angle = torch.outer(torch.arange(length, dtype=torch.float64), frequency).repeat(1, 2)  # (length, head)
-    return angle.cos().float(), angle.sin().float()
-
-
-def rotate(heads: Float[Tensor, "batch heads time head"], rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Queries or keys turned by their positions; same shape."""
-    first, second = heads.chunk(2, dim=-1)
-    cosine, sine = rotation
-    return heads * cosine + torch.cat([-second, first], dim=-1) * sine
+def _attend_at_once(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal attention by products of whole rows: torch's kernel leaves half of two cores idle over short ones."""
+    batch, key_heads, time, _ = keys.shape
+    sharing = query.shape[1] // key_heads
+    later = torch.full((time, time), -torch.inf, dtype=query.dtype).triu(1).repeat(sharing, 1)
+    query, keys, values = (part.reshape(batch * key_heads, -1, part.shape[3]) for part in (query, keys, values))
+    scores = torch.baddbmm(later, query, keys.mT, alpha=query.shape[2] ** -0.5)  # (.., sharing time, time)
+    return (scores.softmax(dim=-1) @ values).view(batch, key_heads * sharing, time, -1)
