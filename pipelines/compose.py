@@ -108,13 +108,7 @@ def common_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
 
 def _check_overrides(overrides: Sequence[str], conf: Path) -> list[Any]:
     """The parsed overrides; raises InputError for a key or choice that conf/ lacks. Inside a Hydra initialization."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise InputError(f"{str(error).splitlines()[0]}: write overrides as key=value") from None
+    parsed = [_parsed(text) for text in overrides]
     groups = {path.relative_to(conf).as_posix() for path in conf.rglob("*") if path.is_dir()}
     for one in parsed:
         _refuse_code(one)
@@ -128,6 +122,22 @@ def _check_overrides(overrides: Sequence[str], conf: Path) -> list[Any]:
         if key not in groups and key not in known and not _inside_open_mapping(key, known):
             raise InputError(f"{key}: there is no such setting; {nearest(key, known | set(SECTIONS))}")
     return parsed
+
+
+def _parsed(text: str) -> Any:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, equals, value = text.partition("=")
+    if not key or not (equals or key.startswith("~")):
+        raise InputError(f"'{text}' is no override: write key=value, such as seed=2")
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException:
+        raise InputError(
+            f"{key}: Hydra cannot read the value {value}: text with spaces, commas or brackets stands between quotes, "
+            f"as in \"{key}='a, b'\""
+        ) from None
 
 
 def _refuse_code(override: Any) -> None:

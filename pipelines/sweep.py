@@ -23,7 +23,7 @@ from lmlab.errors import InputError
 from lmlab.files import read_json, write_json
 from lmlab.results import flat_numbers
 from lmlab.run import Outcome, PrunedError
-from lmlab.text import digest_of
+from lmlab.text import counted, digest_of
 from lmlab.tracking.run import state_after
 from lmlab.tracking.sweep import close_sweep, end_killed_jobs, open_sweep
 from pipelines.command import describe, is_users, report_error, set_up
@@ -132,7 +132,7 @@ def plan_text(sweep: Sweep, jobs: Sequence[Job]) -> str:
     records = [job_state(sweep, job) for job in jobs]
     counts = Counter(_intention(sweep, record) for record in records)
     summary = ", ".join(f"{count} to {what}" for what, count in counts.items())
-    lines = [f"sweep of {len(jobs)} jobs in {sweep.folder.relative_to(sweep.project)}: {summary}"]
+    lines = [f"sweep of {counted(len(jobs), 'job')} in {sweep.folder.relative_to(sweep.project)}: {summary}"]
     lines += [f"  {_intention(sweep, record):<8} {record.name}{_reason(record)}" for record in records]
     if counts["skip"] and any(record.state == "failed" for record in records) and not sweep.retries_failed:
         lines.append("failed jobs are tried again with --retry-failed")

@@ -1,4 +1,4 @@
-"""Small pure functions on text: sizes, digests of values, and the nearest right name."""
+"""Small pure functions on text: sizes, counts, digests of values, and the nearest right name."""
 
 import difflib
 import hashlib
@@ -19,6 +19,11 @@ def is_text(text: str) -> bool:
         return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
         return False
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `1,200 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def canonical_json(value: object) -> str:

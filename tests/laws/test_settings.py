@@ -69,7 +69,10 @@ def test_a_missing_key_is_named() -> None:
         ("training.learning_rat=1", "did you mean 'training.learning_rate'"),
         ("model=lstmm", "did you mean 'lstm'"),
         ("modle=lstm", "did you mean 'model'"),
-        ("training.learning_rate", "write overrides as key=value"),
+        ("training.learning_rate", "'training.learning_rate' is no override: write key=value"),
+        ("=3", "'=3' is no override"),
+        ("", "'' is no override"),
+        ("source.path=my (own) text.txt", r"source\.path: .* stands between quotes, as in \"source\.path='a, b'\""),
     ],
 )
 def test_a_misspelt_override_gets_the_nearest_right_one(override: str, message: str) -> None:

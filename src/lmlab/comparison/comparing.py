@@ -9,7 +9,7 @@ from lmlab.comparison.pairing import compare_best
 from lmlab.comparison.plots import CURVE, Curve, plots_of
 from lmlab.comparison.rows import Evaluated, basis_of, may_be_compared, rows_of
 from lmlab.errors import InputError
-from lmlab.text import canonical_json
+from lmlab.text import canonical_json, counted
 from lmlab.tracking.reading import Artifacts, RunRecord
 
 FINISHED = "FINISHED"
@@ -73,7 +73,7 @@ def _section(group: Sequence[Evaluated], artifacts: Artifacts, metric: str | Non
     details: dict[str, Any] = dict(group[0].details)
     definition, params = details["metrics"][name], group[0].run.params
     curves = {row.runs[0].run.run_id: _curve(row.runs[0].run, artifacts) for row in rows}
-    place = f"{params.get('source.name', 'a source')}, {details['records']:,} test records"
+    place = f"{params.get('source.name', 'a source')}, {counted(details['records'], 'test record')}"
     title = f"{details['task'].replace('_', ' ')} on {place}"
     section = Section(
         title, definition["label"], definition["better"], rows, "", plots_of(rows, curves, label=definition["label"])

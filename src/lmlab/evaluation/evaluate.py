@@ -31,6 +31,7 @@ from lmlab.files import file_digest, write_json
 from lmlab.gpu import uses_gpu
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
+from lmlab.text import counted
 
 log = logging.getLogger("lmlab")
 
@@ -122,7 +123,7 @@ def _measure(
 ) -> Findings:
     task, evaluation = settings.task, settings.evaluation
     bootstrap = evaluation.bootstrap
-    log.info("scoring %d test records", store.num_records)
+    log.info("scoring %s", counted(store.num_records, "test record"))
     scores = score_tokens(
         bundle.model,
         store,
@@ -169,7 +170,7 @@ def _answer(
 ) -> _Written:
     task, evaluation = settings.task, settings.evaluation
     references = references_of(records / f"{SPLIT}.parquet", task)
-    log.info("answering %d prompts", store.num_records)
+    log.info("answering %s", counted(store.num_records, "prompt"))
     answers = answer_split(
         bundle, store, references, task, labels=labels, batch_rows=evaluation.answer_batch_rows, seed=settings.seed
     )

@@ -19,7 +19,7 @@ from lmlab.data.sources import SOURCES
 from lmlab.data.splits import SplitFractions, minimum_records, position_bounds, split_of, with_every_split
 from lmlab.errors import InputError
 from lmlab.files import file_digest
-from lmlab.text import digest_of, nearest
+from lmlab.text import counted, digest_of, nearest
 
 log = logging.getLogger("lmlab")
 
@@ -130,7 +130,7 @@ class Files:
 
     def records(self) -> Iterator[Record]:
         """Every record, file by file."""
-        log.info("reading %d files", len(self._located))
+        log.info("reading %s", counted(len(self._located), "file"))
         needed = minimum_records(self._settings.fractions)
         where = "source.path" if self._settings.splits is None else "source.splits"
         remedy = (
