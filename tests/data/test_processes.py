@@ -9,7 +9,7 @@ import pytest
 
 from lmlab.data import clean as clean_stage
 from lmlab.data.cleaning import batches as batching
-from lmlab.data.cleaning.pool import in_order
+from lmlab.data.pool import in_order
 from lmlab.files import file_digest, folder_files
 from tests.corpus import sentences
 from tests.data.cleaned import Cleaned, cleaning_settings, run_clean, source_settings

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from lmlab.clusters import ray_cluster, submitit_executor
-from lmlab.data.cleaning.pool import ITEMS_A_PROCESS, handed_over, in_order, num_cores
+from lmlab.data.pool import ITEMS_A_PROCESS, handed_over, in_order, num_cores
 from lmlab.errors import InputError
 from lmlab.runtime import RayPreparation, RuntimeSettings, SlurmPreparation
 
