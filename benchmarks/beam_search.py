@@ -11,10 +11,12 @@ import argparse
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from benchmarks.measuring import Case, in_turns, report
 from lmlab.bundle import build_model, load_bundle
 from lmlab.data.store import TokenStore
 from lmlab.data.task import SamplingSettings
@@ -24,6 +26,7 @@ from lmlab.decoding.ranking import rank_choices
 from lmlab.decoding.reading import batches_by_length
 from lmlab.evaluation.answered import prompts_of
 from lmlab.models.architectures.language_model import LanguageModel
+from lmlab.text import counted
 from pipelines.compose import compose
 
 SEPARATOR = 0
@@ -31,24 +34,37 @@ GREEDY = SamplingSettings(temperature=0, top_k=0, top_p=1)
 
 
 def main() -> None:
-    """Print a table: seconds of greedy decoding and of each number of beams, and their ratio."""
+    """Print the table and write the file."""
     settings = parse_arguments()
     torch.set_num_threads(settings.threads)
     prompts = random_prompts(settings) if settings.bundle is None else prompts_of_test_split(settings)
-    lengths = sorted(map(len, prompts))
-    print(f"{len(prompts)} prompts of {lengths[0]} to {lengths[-1]} tokens, ", end="")
-    print(f"answers of up to {settings.max_new_tokens}, batches of {settings.batch_rows} rows\n")
-    print(f"{'model':24}{'decoding':12}{'seconds':>10}{'ratio':>8}{'answer tokens':>16}")
+    cases, written = [], []
     for name, model in models(settings):
-        greedy, written = timed(lambda model=model: decode_greedily(model, prompts, settings))
-        print_row(name, "greedy", greedy, greedy, written)
-        for beams in settings.beams:
-            seconds, written = timed(lambda model=model, beams=beams: decode_by_beams(model, prompts, settings, beams))
-            print_row(name, f"{beams} beams", seconds, greedy, written)
-        if settings.choices:
-            choices = random_choices(settings)
-            seconds, _ = timed(lambda model=model, choices=choices: rank(model, prompts, choices, settings))
-            print_row(name, f"{len(choices)} choices", seconds, greedy, sum(map(len, choices)) * len(prompts))
+        ways = ways_of(model, prompts, settings)
+        answer_tokens = {way: work() for way, work in ways.items()}
+        rounds = in_turns({way: seconds_of(work) for way, work in ways.items()}, rounds=settings.rounds, warm_up=0)
+        cases.append(Case(name, "s", False, rounds))
+        written.append(f"{name} " + ", ".join(f"{count:,} by {way}" for way, count in answer_tokens.items()))
+        print(name, flush=True)
+    lengths = sorted(map(len, prompts))
+    notes = (
+        f"{len(prompts):,} prompts of {lengths[0]} to {lengths[-1]} tokens, answers of up to {settings.max_new_tokens} "
+        f"tokens, {settings.batch_rows} rows at once. Tokens written: {'; '.join(written)}."
+    )
+    report("beam_search", "How much longer does beam search take than greedy decoding?", cases, notes=notes)
+
+
+def ways_of(
+    model: LanguageModel, prompts: list[list[int]], settings: argparse.Namespace
+) -> dict[str, Callable[[], int]]:
+    """Each way to answer all prompts, which gives the number of tokens that it wrote, or ranked."""
+    ways: dict[str, Callable[[], int]] = {"greedy": partial(decode_greedily, model, prompts, settings)}
+    for beams in settings.beams:
+        ways[counted(beams, "beam")] = partial(decode_by_beams, model, prompts, settings, beams)
+    if settings.choices:
+        choices = random_choices(settings)
+        ways[f"ranking {counted(len(choices), 'choice')}"] = partial(rank, model, prompts, choices, settings)
+    return ways
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -60,6 +76,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--bundle", type=Path, help="a trained bundle instead of fresh models")
     parser.add_argument("--tokens", type=Path, default=Path("data/tokens"), help="what the bundle was trained on")
     parser.add_argument("--prompts", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shortest", type=int, default=5)
     parser.add_argument("--longest", type=int, default=40)
     parser.add_argument("--max-new-tokens", type=int, default=40)
@@ -147,17 +164,18 @@ def decode_by_beams(model: LanguageModel, prompts: list[list[int]], settings: ar
 
 def rank(model: LanguageModel, prompts: list[list[int]], choices: list[list[int]], settings: argparse.Namespace) -> int:
     rank_choices(model, prompts, choices, stop_id=SEPARATOR, batch_rows=settings.batch_rows)
-    return 0
+    return sum(map(len, choices)) * len(prompts)
 
 
-def timed(work: Callable[[], int]) -> tuple[float, int]:
-    begin = time.perf_counter()
-    result = work()
-    return time.perf_counter() - begin, result
+def seconds_of(work: Callable[[], int]) -> Callable[[], float]:
+    """A measurement of one round."""
 
+    def measure() -> float:
+        begin = time.perf_counter()
+        work()
+        return time.perf_counter() - begin
 
-def print_row(model: str, decoding: str, seconds: float, greedy: float, tokens: int) -> None:
-    print(f"{model:24}{decoding:12}{seconds:10.2f}{seconds / greedy:8.2f}{tokens:16,}", flush=True)
+    return measure
 
 
 if __name__ == "__main__":

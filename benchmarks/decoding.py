@@ -1,15 +1,6 @@
 """Tokens a second of greedy decoding by lmlab and by others, side by side in one run on the CPU.
 
-    python -m benchmarks.decoding --threads 1
-
-Each model has the size of its settings in conf/model and fresh weights; all decode from the same weights:
-
-    lmlab          what `pipelines.apply` runs: generate() on the engine that it chooses
-    torch          generate() on the model in torch
-    transformers   model.generate(use_cache=True) on the export `hf`
-    onnxruntime    a loop over InferenceSession.run() on the export `onnx`, with numpy's argmax
-
-Rounds alternate between them, and the best of each counts: others who use the machine slow all of them down.
+python -m benchmarks.decoding --threads 1
 """
 
 import argparse
@@ -22,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.measuring import OURS, Case, in_turns, report
 from lmlab.bundle import build_model, load_bundle, save_bundle
 from lmlab.data.task import TaskSettings
 from lmlab.data.tokenizer import Tokenizer, train_tokenizer
@@ -30,23 +22,32 @@ from lmlab.decoding.sampling import Sampling
 from lmlab.engines.onnx_model import GRAPH_NAME, engine_of, open_session
 from lmlab.export.exporters import EXPORTERS
 from lmlab.models.architectures.language_model import LanguageModel
+from lmlab.text import counted
 from pipelines.compose import compose
 from pipelines.settings import validate_params
 
 GREEDY = Sampling(temperature=0, top_k=0, top_p=1)
+NOTES = """{new_tokens} new tokens after {prompt_tokens}. Each model has the size of its settings in conf/model and
+fresh weights, the same in all ways. lmlab is what `pipelines.apply` runs, generate() on the engine that it chooses;
+lmlab in torch the same on the model itself; transformers model.generate(use_cache=True) on the export `hf`;
+onnxruntime a loop over InferenceSession.run() on the export `onnx`, with numpy's argmax."""
 
 
 def main() -> None:
-    """Print a table: tokens a second of each, and lmlab's as a multiple of the others'."""
+    """Print the table and write the file."""
     settings = parse_arguments()
     torch.set_num_threads(settings.threads)
-    print(f"{settings.threads} threads, {settings.new_tokens} new tokens after {settings.prompt_tokens}\n")
-    print(f"{'model':13}{'rows':>5}{'lmlab':>10}{'torch':>10}{'transformers':>14}{'onnxruntime':>13}   lmlab is")
-    with tempfile.TemporaryDirectory() as scratch:
+    cases = []
+    with tempfile.TemporaryDirectory() as scratch, torch.inference_mode():
         for name in settings.models:
             decoders = decoders_of(name, Path(scratch) / name)
             for rows in settings.rows:
-                print_row(name, rows, measure(decoders, rows, settings))
+                ways = {way: speed(decode, rows, settings) for way, decode in decoders.items()}
+                title = f"{name}, {counted(rows, 'text')} at once"
+                cases.append(Case(title, "tokens/s", True, in_turns(ways, rounds=settings.rounds)))
+                print(title, flush=True)
+    notes = NOTES.format(new_tokens=settings.new_tokens, prompt_tokens=settings.prompt_tokens)
+    report("decoding", "How fast does a model write?", cases, notes=notes)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -71,8 +72,8 @@ def decoders_of(name: str, folder: Path) -> dict[str, Decoder]:
         EXPORTERS.get(artifact).build().write(bundle, folder / artifact)
     model = load_bundle(bundle).model
     return {
-        "lmlab": ours(engine_of(model)),
-        "torch": ours(model),
+        OURS: ours(engine_of(model)),
+        "lmlab in torch": ours(model),
         "transformers": by_transformers(folder / "hf"),
         "onnxruntime": by_onnxruntime(folder / "onnx", engine_of(model)),
     }
@@ -154,28 +155,16 @@ def by_onnxruntime(folder: Path, like: Any) -> Decoder:
     return decode
 
 
-def measure(decoders: dict[str, Decoder], rows: int, settings: argparse.Namespace) -> dict[str, float]:
-    """The best tokens a second of each."""
+def speed(decode: Decoder, rows: int, settings: argparse.Namespace) -> Callable[[], float]:
+    """A measurement of one round, in tokens a second of all rows together."""
     prompts = torch.randint(1, 4000, (rows, settings.prompt_tokens), generator=torch.Generator().manual_seed(0))
-    seconds: dict[str, list[float]] = {name: [] for name in decoders}
-    with torch.inference_mode():
-        for _ in range(settings.rounds + 1):
-            for name, decode in decoders.items():
-                begin = time.perf_counter()
-                decode(prompts, settings.new_tokens)
-                seconds[name].append(time.perf_counter() - begin)
-    # The first round warms up.
-    return {name: rows * settings.new_tokens / min(found[1:]) for name, found in seconds.items()}
 
+    def measure() -> float:
+        begin = time.perf_counter()
+        decode(prompts, settings.new_tokens)
+        return rows * settings.new_tokens / (time.perf_counter() - begin)
 
-def print_row(name: str, rows: int, speeds: dict[str, float]) -> None:
-    ratios = {other: speeds["lmlab"] / speed for other, speed in speeds.items() if other != "lmlab"}
-    words = ", ".join(f"{ratio:.1f} x {other}" for other, ratio in ratios.items())
-    print(
-        f"{name:13}{rows:5}{speeds['lmlab']:10,.0f}{speeds['torch']:10,.0f}{speeds['transformers']:14,.0f}"
-        f"{speeds['onnxruntime']:13,.0f}   {words}",
-        flush=True,
-    )
+    return measure
 
 
 if __name__ == "__main__":

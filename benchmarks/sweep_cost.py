@@ -1,7 +1,5 @@
 """What a sweep adds to its trainings: records, locks, tracking, start; seconds a job, side by side in one run.
 
-Two times the same jobs, in turns: their stages alone, and as jobs of a tracked sweep.
-
 Example: python -m benchmarks.sweep_cost --jobs 6
 """
 
@@ -9,11 +7,11 @@ import argparse
 import contextlib
 import io
 import os
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.measuring import OURS, Case, report
 from lmlab.run import Run
 from lmlab.tracking.sweep import close_sweep, open_sweep
 from pipelines.compose import compose
@@ -33,11 +31,12 @@ OVERRIDES = [
     "evaluation.baselines.training_megabytes=1",
     "runtime.threads=1",
 ]
+NOTES = "The same jobs in turns, each with a seed of its own: in a tracked sweep, and their stages alone."
 PARAGRAPH = "The {number}th paragraph tells of {number} things and of what became of each of them in turn.\n\n"
 
 
 def main() -> None:
-    """Print the seconds of each way and what the sweep adds."""
+    """Print the table and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=6)
     jobs = parser.parse_args().jobs
@@ -49,10 +48,13 @@ def main() -> None:
         os.chdir(project)
         (project / "text.txt").write_text("".join(PARAGRAPH.format(number=n) for n in range(3000)), encoding="utf-8")
         plain_seconds, sweep_seconds = compare(project, jobs)
-    for name, seconds in (("stages alone", plain_seconds), ("as jobs of a sweep", sweep_seconds)):
-        print(f"{name:<20} {statistics.median(seconds):6.2f} s a job (median of {len(seconds)})")
+        os.chdir(root)
     added = [one - other for one, other in zip(sweep_seconds, plain_seconds, strict=True)]
-    print(f"{'a sweep adds':<20} {statistics.median(added):6.2f} s a job (largest {max(added):.2f})")
+    cases = [
+        Case("a training of 100 steps", "s", False, {OURS: sweep_seconds, "its stages alone": plain_seconds}),
+        Case("what the sweep adds", "s", False, {OURS: added}),
+    ]
+    report("sweep_cost", "What does a sweep add to its trainings?", cases, notes=NOTES)
 
 
 def compare(project: Path, jobs: int) -> tuple[list[float], list[float]]:
