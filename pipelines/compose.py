@@ -130,7 +130,7 @@ def _parsed(text: str) -> Any:
 
     key, equals, value = text.partition("=")
     if not key or not (equals or key.startswith("~")):
-        raise InputError(f"'{text}' is no override: write key=value, such as seed=2")
+        raise InputError(f"'{text}' is no override: write key=value, without spaces around =, such as seed=2")
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException:
@@ -176,7 +176,9 @@ def _check_choice(override: Any, conf: Path) -> None:
     choices = {path.stem for path in (conf / group).glob("*.yaml")}
     names = override.sweep_string_iterator() if override.is_sweep_override() else [value]
     for name in names:
-        if name is not None and str(name) not in choices:
+        if name is None:
+            raise InputError(f"{group}=null: Hydra leaves a choice out by '~{group}'")
+        if str(name) not in choices:
             raise InputError(f"{group}: there is no {group} called '{name}'; {nearest(str(name), choices)}")
 
 

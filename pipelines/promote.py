@@ -60,7 +60,11 @@ def _meant(project: Path, run: str) -> str:
         return run
     with Artifacts(project) as artifacts:
         sweep, _ = find_sweep(project, LATEST)
-        comparison = compare(children_of(read_runs(project), sweep), artifacts, metric=None, is_chosen=True)
+        jobs = children_of(read_runs(project), sweep)
+        at_work = [job.name for job in jobs if job.state == "RUNNING"]
+        if at_work:
+            raise InputError(f"{BEST}: the newest sweep is not whole, {', '.join(at_work)} runs: wait, or name a run")
+        comparison = compare(jobs, artifacts, metric=None, is_chosen=True)
     best = comparison.sections[0].rows[0].runs[0].run
     print(f"the best of the newest sweep: {best.name} ({best.run_id[:8]})")
     return best.run_id

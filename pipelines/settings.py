@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lmlab.config import Settings, validate
+from lmlab.config import PartSettings, Settings, validate
 from lmlab.data.cleaning.settings import CleaningSettings
+from lmlab.data.columns import DEFAULT_COLUMNS, columns_of
 from lmlab.data.sources import SOURCES
-from lmlab.data.task import TaskSettings
+from lmlab.data.task import TaskSettings, fields_of
 from lmlab.data.tokenizer import TOKENIZERS
 from lmlab.errors import InputError
 from lmlab.evaluation.settings import EvaluationSettings
@@ -46,7 +47,28 @@ def validate_params(params: Mapping[str, Any]) -> dict[str, Any]:
     for name in SECTIONS:
         if name not in params:
             raise InputError(f"{name}: this section is missing; compose params.yaml again: python -m pipelines.compose")
-    return {name: _validate_section(name, params[name]) for name in SECTIONS}
+    found = {name: _validate_section(name, params[name]) for name in SECTIONS}
+    _check_fields(found["source"], found["task"])
+    return found
+
+
+def _check_fields(source: PartSettings, task: TaskSettings) -> None:
+    """Raise InputError where a source that maps columns to fields gives some of the task's fields no column."""
+    if not hasattr(source, "columns"):
+        return
+    columns = getattr(source, "columns", None) or DEFAULT_COLUMNS
+    given = [column.field for column in columns_of(columns)]
+    if all(name in given for name in fields_of(task)):
+        return
+    wanted = ", ".join(f"{name}: {_spelt(columns.get(name, 'COLUMN'))}" for name in fields_of(task))
+    raise InputError(
+        f"source.columns: task={task.name} reads the fields {', '.join(fields_of(task))}, and is given "
+        f"{', '.join(given)}; say which column holds each: 'source.columns={{{wanted}}}'"
+    )
+
+
+def _spelt(column: str | list[str]) -> str:
+    return column if isinstance(column, str) else f"[{', '.join(column)}]"
 
 
 def tracked(params: Mapping[str, Any]) -> dict[str, Any]:

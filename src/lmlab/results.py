@@ -7,6 +7,9 @@ from lmlab.charts import places_of
 
 PREFIX = "baseline/"
 
+FEWEST_UNITS = 6
+"""Fewer could not tell two apart, however they differ: of 5 all are better by chance in 2 of 2^5 cases, 0.0625."""
+
 BASELINE_NAMES = {
     "unigram": "unigram over tokens",
     "xz": "xz, test text alone",
@@ -81,6 +84,16 @@ def baseline_names(evaluation: Mapping[str, Any]) -> dict[str, str]:
         if key.startswith(PREFIX) and len(parts := key.split("/")) == 3 and parts[2] in metrics
     }
     return {name: BASELINE_NAMES.get(name) or given.get(name) or name.replace("_", " ") for name in names}
+
+
+def few_units_text(evaluation: Mapping[str, Any]) -> str | None:
+    """What to say where the test split has too few documents or records for its intervals to mean much; else None."""
+    interval = evaluation["details"]["interval"]
+    if interval["units"] >= FEWEST_UNITS:
+        return None
+    return (
+        f"The intervals say little: {interval['units']} {interval['resampled']} in the test split are too few for them."
+    )
 
 
 def decoding_text(decoding: Mapping[str, Any]) -> str:

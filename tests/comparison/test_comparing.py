@@ -2,9 +2,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lmlab.comparison.comparing import compare
 from lmlab.comparison.pages import Comparison
 from lmlab.comparison.rows import Evaluated
+from lmlab.errors import InputError
 from tests.comparison.runs import evaluated, record
 
 
@@ -29,9 +32,9 @@ class KeptReports:
         return f"error of {run_id}"
 
 
-def _compare(runs: Sequence[Evaluated], *unfinished: Any) -> Comparison:
+def _compare(runs: Sequence[Evaluated], *unfinished: Any, is_chosen: bool = False) -> Comparison:
     artifacts: Any = KeptReports(runs)
-    return compare([*(one.run for one in runs), *unfinished], artifacts, metric=None, is_chosen=False)
+    return compare([*(one.run for one in runs), *unfinished], artifacts, metric=None, is_chosen=is_chosen)
 
 
 def _of_code(one: Evaluated, code: str) -> Evaluated:
@@ -57,11 +60,27 @@ def test_numbers_of_other_targets_stand_in_sections_of_their_own() -> None:
     assert [len(section.rows) for section in _compare(runs).sections] == [2, 2]
 
 
-def test_every_run_that_did_not_finish_is_listed() -> None:
-    states = ("FAILED", "KILLED", "RUNNING")
-    failures = _compare([evaluated("a", 1.0)], *(record(state, state=state) for state in states)).failures
+STATES = ("FAILED", "KILLED", "RUNNING")
+
+
+def test_every_chosen_run_that_did_not_finish_is_listed() -> None:
+    unfinished = [record(state, state=state) for state in STATES]
+    failures = _compare([evaluated("a", 1.0)], *unfinished, is_chosen=True).failures
     assert [(failure.state, failure.error.partition(";")[0]) for failure in failures] == [
         ("FAILED", "error of id of FAILED"),
         ("KILLED", "interrupted"),
         ("RUNNING", "still at work, or its machine went down"),
     ]
+
+
+def test_of_a_whole_store_unfinished_runs_are_counted() -> None:
+    comparison = _compare([evaluated("a", 1.0)], *(record(state, state=state) for state in STATES))
+    assert comparison.failures == []
+    assert comparison.notes == ["not shown: 3 runs without an end; --sweep, --where and --runs say why"]
+
+
+def test_chosen_runs_without_an_end_are_told_from_an_empty_store() -> None:
+    with pytest.raises(InputError, match=r"none of the chosen runs .* \(1 FAILED, 1 KILLED, 1 RUNNING\)"):
+        _compare([], *(record(state, state=state) for state in STATES), is_chosen=True)
+    with pytest.raises(InputError, match="there is no finished run to compare"):
+        _compare([], is_chosen=True)

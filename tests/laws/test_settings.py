@@ -19,6 +19,14 @@ CHOICES = [
 NEEDED = {
     ("source", "files"): ["source.path=input.txt"],
     ("source", "hub"): ["source.dataset=someone/some_set"],
+    ("source", "multi30k"): ["task=translation"],
+    ("source", "samsum"): ["task=summarization"],
+    ("source", "squad"): ["task=question_answering"],
+    ("source", "xsum"): ["task=summarization"],
+    ("task", "classification"): ["source=sst2"],
+    ("task", "question_answering"): ["source=squad"],
+    ("task", "summarization"): ["source=xsum"],
+    ("task", "translation"): ["source=multi30k"],
     ("model", "pretrained"): ["model.source=someone/some_model"],
     ("training", "pretrained"): ["model=pretrained", "model.source=someone/some_model"],
     **{("model_task", name): [f"model={name.split('_')[0]}"] for group, name in CHOICES if group == "model_task"},
@@ -86,6 +94,12 @@ def test_a_misspelt_override_gets_the_nearest_right_one(override: str, message: 
         (["training.learning_rate=-1"], r"training\.learning_rate: .* greater than 0, found -1"),
         (["model.width=100", "model.heads=3"], "nearest right width is"),
         (["seed=-1"], "seed: must be a whole number"),
+        (
+            ["task=classification"],
+            r"task=classification reads the fields text, label, and is given text; .* 'source\.columns={text: text, "
+            r"label: COLUMN}'",
+        ),
+        (["experiment=null"], "'~experiment'"),
         (["training.max_steps=null"], "max_steps and max_tokens are both null"),
         (["source.fractions.train=0.5"], "fractions"),
         (["model.name=nope"], "no model is called 'nope'"),

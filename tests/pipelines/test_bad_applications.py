@@ -19,7 +19,10 @@ FAULTS: dict[str, tuple[str, list[str], list[str]]] = {
     "a template that names a field that the source lacks": (
         "translation",
         ["source.columns={source: text, goal: label}"],
-        ["task translation: a template names the field 'target', which the records lack", "goal, source"],
+        [
+            "source.columns: task=translation reads the fields source, target, and is given source, goal;",
+            "'source.columns={source: text, target: COLUMN}'",
+        ],
     ),
     "a label that is not among the choices": (
         "classification",

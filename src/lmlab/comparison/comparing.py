@@ -1,5 +1,6 @@
 """From the store's runs to a comparison."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ def compare(runs: Sequence[RunRecord], artifacts: Artifacts, *, metric: str | No
     """
     evaluated, notes = _evaluated(runs, artifacts)
     if not evaluated:
-        raise InputError("there is no finished run to compare: train one with `python -m pipelines.run`")
+        raise InputError(_nothing(runs, is_chosen=is_chosen))
     groups = [evaluated] if is_chosen else _groups(evaluated, metric)
     if not groups:
         raise InputError(f"--metric {metric}: no finished run has the metric {metric}")
@@ -36,7 +37,19 @@ def compare(runs: Sequence[RunRecord], artifacts: Artifacts, *, metric: str | No
             sections = [section for section in sections if len(section.rows) > 1]
             notes += [f"left out, with nothing to compare with: {', '.join(alone)}"] if alone else []
     notes += [note for section in sections if (note := _origins_note(section))]
-    return Comparison(sections, _failures(runs, artifacts), notes)
+    failures = _failures(runs, artifacts)
+    if failures and not is_chosen:
+        # Every mistyped command of the project's life.
+        notes.append(f"not shown: {counted(len(failures), 'run')} without an end; --sweep, --where and --runs say why")
+        failures = []
+    return Comparison(sections, failures, notes)
+
+
+def _nothing(runs: Sequence[RunRecord], *, is_chosen: bool) -> str:
+    if not is_chosen or not runs:
+        return "there is no finished run to compare: train one with `python -m pipelines.run`"
+    states = ", ".join(f"{number} {state}" for state, number in Counter(run.state for run in runs).items())
+    return f"none of the chosen runs has an end that can be compared ({states}): choose others"
 
 
 def _evaluated(runs: Sequence[RunRecord], artifacts: Artifacts) -> tuple[list[Evaluated], list[str]]:
@@ -103,10 +116,14 @@ def _curve(run: RunRecord, artifacts: Artifacts) -> Curve:
 
 def _failures(runs: Sequence[RunRecord], artifacts: Artifacts) -> list[Failure]:
     return [
-        Failure(run.name, run.state, artifacts.error_line(run.run_id) if run.state == "FAILED" else _why(run))
+        Failure(run.name, run.state, _error(run, artifacts) if run.state == "FAILED" else _why(run))
         for run in runs
         if run.state != FINISHED
     ]
+
+
+def _error(run: RunRecord, artifacts: Artifacts) -> str:
+    return artifacts.error_line(run.run_id).removeprefix(f"{InputError.__module__}.{InputError.__qualname__}: ")
 
 
 def _why(run: RunRecord) -> str:

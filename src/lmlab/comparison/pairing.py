@@ -12,11 +12,10 @@ from lmlab.evaluation.intervals import Difference, paired_difference, resampling
 from lmlab.evaluation.metric import Examples
 from lmlab.evaluation.metrics import METRICS
 from lmlab.evaluation.predictions import Predictions, read_predictions
+from lmlab.results import FEWEST_UNITS
 from lmlab.tracking.reading import parsed
 
 SIGNIFICANT = 0.05
-FEWEST_UNITS = 6
-"""Fewer could not tell two apart, however they differ: of 5 all are better by chance in 2 of 2^5 cases, 0.0625."""
 
 FindPredictions = Callable[[str], Path | None]
 """The file of predictions of the run with an id; None if it keeps none."""

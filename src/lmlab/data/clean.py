@@ -149,8 +149,8 @@ class _Cleaning:
             if not (self._comparison.fates(split) == KEPT).any():
                 drops = ", ".join(f"{tally.name} {tally.dropped}" for tally in self.tallies.values() if tally.dropped)
                 raise InputError(
-                    f"cleaning: no record is left in {split}; rules dropped: {drops}; loosen these rules or switch "
-                    "them off (cleaning.RULE.enabled=false), or give more text"
+                    f"cleaning: no record is left in the split {split}; rules dropped: {drops}; give more text, or "
+                    "loosen these rules or switch them off (cleaning.RULE.enabled=false)"
                 )
 
     def _write_split(self, folder: Path, split: str, wanted: set[Place], shown: dict[Place, tuple[str, str]]) -> Sizes:

@@ -18,6 +18,9 @@ from lmlab.text import is_text, listed, nearest, shown
 # What records/*.parquet calls its own columns.
 TAKEN_FIELDS = ("id", "document_number", "piece_number")
 
+DEFAULT_COLUMNS = {"text": "text"}
+"""Where no columns are mapped."""
+
 Row = Mapping[str, object]
 
 
@@ -99,7 +102,7 @@ def no_column(path: str, names: Collection[str]) -> str:
     """What to say of a table with these columns where one of that name was asked for."""
     column = path if "." not in path else path.partition(".")[0]
     hint = nearest(column, names)
-    near = f"; {hint}" if names and hint.startswith("did you mean") else ""
+    near = f" ({hint})" if names and hint.startswith("did you mean") else ""
     return (
         f"there is no column '{path}', it has {listed(names) or 'none'}{near}; "
         "map them with source.columns={field: column}"

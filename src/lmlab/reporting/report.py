@@ -9,7 +9,7 @@ from lmlab.charts import Line, Point, line_chart
 from lmlab.errors import InputError
 from lmlab.files import check_seal, read_json, whole_file
 from lmlab.reporting.pages import page_environment
-from lmlab.results import baseline_names, decoding_text, measures_of
+from lmlab.results import baseline_names, decoding_text, few_units_text, measures_of
 from lmlab.run import Run
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def evaluation_facts(evaluation: dict[str, Any]) -> dict[str, Any]:
             "measures": measures,
             "compared": compared,
             "baselines": baseline_names(evaluation),
+            "few": few_units_text(evaluation),
             "decoded": decoding_text(evaluation["details"]["decoding"]),
             "details": evaluation["details"],
         }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lmlab.results import Measure, Score, baseline_names, measures_of
+from lmlab.results import Measure, Score, baseline_names, few_units_text, measures_of
 
 NAME_WIDTH = 30
 
@@ -23,6 +23,8 @@ def render_summary(evaluation: Mapping[str, Any]) -> str:
     if headline.baselines:
         lines.append(f"baselines, {headline.label}")
     lines += [_line(name, score, headline.places, width, digits) for name, score in rows[1:]]
+    if few := few_units_text(evaluation):
+        lines.append(few)
     return "\n".join(lines)
 
 

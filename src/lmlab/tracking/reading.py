@@ -57,11 +57,16 @@ def read_runs(project: Path, where: str = "") -> list[RunRecord]:
 
 
 def find_sweep(project: Path, named: str) -> tuple[str, str]:
-    """The id and name of the sweep whose name this is, or whose id begins with it; the newest for `latest`.
+    """The id and name of the sweep whose name this is, or whose id begins with it.
 
+    For `latest` the newest with a job that has not failed, since a mistyped sweep says nothing; else the newest.
     Raises: InputError if there is none.
     """
-    sweeps = [run for run in all_runs(open_store(project)) if SWEEP_TAG in run.data.tags]
+    runs = all_runs(open_store(project))
+    sweeps = [run for run in runs if SWEEP_TAG in run.data.tags]
+    if named == LATEST:
+        telling = {run.data.tags.get(PARENT_TAG) for run in runs if run.info.status in ("FINISHED", "RUNNING")}
+        sweeps.sort(key=lambda run: run.info.run_id not in telling)
     for run in sweeps:
         if named in (LATEST, run.info.run_name) or run.info.run_id.startswith(named):
             return run.info.run_id, str(run.info.run_name)

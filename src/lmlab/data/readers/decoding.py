@@ -63,6 +63,10 @@ def _decode(
         return decoder.decode(chunk, final)
     except UnicodeDecodeError as error:
         where = offset - held_back + error.start
+        if b"\0" in error.object and not encoding.name.lower().startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
+            raise InputError(
+                f"{path}: holds zero bytes, as programs and pictures do, and no text; leave it out"
+            ) from None
         raise InputError(
             f"{path}: not {encoding.name} at byte {where} ({error.object[error.start : error.start + 1].hex()}, "
             f"{error.reason}); set source.encoding to the file's encoding, or source.encoding_errors=replace"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from lmlab.config import PartSettings, Settings
-from lmlab.data.columns import Column, ColumnMapping, columns_of
+from lmlab.data.columns import DEFAULT_COLUMNS, Column, ColumnMapping, columns_of
 from lmlab.data.readers import plain
 from lmlab.data.readers.decoding import Encoding, text_chunks
 from lmlab.data.readers.find import PLAIN, InputFile, find_files, find_splits, kind_of
@@ -108,7 +108,7 @@ class Files:
         self._encoding = Encoding(settings.encoding, settings.encoding_errors)
         self._located = _locate(settings)
         self._is_plain = _all_plain([file for _, file in self._located])
-        self._columns = columns_of(settings.columns or {"text": "text"})
+        self._columns = columns_of(settings.columns or DEFAULT_COLUMNS)
         if self._is_plain and (settings.columns or settings.group_by):
             raise InputError("source.columns, source.group_by: plain text has no columns; set both to null")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from lmlab.config import PartSettings, PositiveInt, Settings
-from lmlab.data.columns import Column, ColumnMapping, column_texts, columns_of, top_columns
+from lmlab.data.columns import DEFAULT_COLUMNS, Column, ColumnMapping, column_texts, columns_of, top_columns
 from lmlab.data.hub_sets import HubSet, find_set, open_splits, reading
 from lmlab.data.source import Record, Source
 from lmlab.data.sources import SOURCES
@@ -71,7 +71,7 @@ class Hub:
 
     def __init__(self, settings: HubSettings) -> None:
         self._settings = settings
-        self._columns = columns_of(settings.columns or {"text": "text"})
+        self._columns = columns_of(settings.columns or DEFAULT_COLUMNS)
         group_by = settings.group_by
         self._wanted = [*self._columns, *([Column("group_by", group_by, is_further=False)] if group_by else [])]
 
