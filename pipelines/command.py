@@ -61,8 +61,8 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     try:
         code = command() or 0
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = _interrupted()
+    except KeyboardInterrupt as interrupt:
+        code = _interrupted(str(interrupt))
     except BrokenPipeError:
         # Who reads, such as head, has what it wanted; what Python still holds back must not fail at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,8 +79,8 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     sys.exit(code)
 
 
-def _interrupted() -> int:
-    print("interrupted", file=sys.stderr)
+def _interrupted(said: str = "") -> int:
+    print(said or "interrupted", file=sys.stderr)
     return INTERRUPTED_CODE
 
 

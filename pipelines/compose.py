@@ -176,9 +176,9 @@ def _check_choice(override: Any, conf: Path) -> None:
     choices = {path.stem for path in (conf / group).glob("*.yaml")}
     names = override.sweep_string_iterator() if override.is_sweep_override() else [value]
     for name in names:
-        if name is None:
+        if name is None and not override.is_delete():
             raise InputError(f"{group}=null: Hydra leaves a choice out by '~{group}'")
-        if str(name) not in choices:
+        if name is not None and str(name) not in choices:
             raise InputError(f"{group}: there is no {group} called '{name}'; {nearest(str(name), choices)}")
 
 

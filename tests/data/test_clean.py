@@ -196,7 +196,7 @@ def test_fields_that_are_short_must_agree_in_near_duplicates(tmp_path: Path) -> 
 
 def test_a_split_that_cleaning_empties_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
     splits = {"train": ["some text"], "validation": ["%%%%"], "test": ["other text"]}
-    with pytest.raises(InputError, match="no record is left in validation; rules dropped: line_noise 1;"):
+    with pytest.raises(InputError, match="no record is left in the split validation; rules dropped: line_noise 1;"):
         clean_splits(tmp_path, splits, cleaning_settings())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["test.txt", "train.txt", "validation.txt"]
 

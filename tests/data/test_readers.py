@@ -128,6 +128,13 @@ def test_bytes_that_are_not_utf8_are_named_by_file_and_offset(tmp_path: Path, pl
         list(text_chunks(path, UTF8))
 
 
+def test_zero_bytes_beside_bytes_that_are_not_utf8_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\x7fELF\x02\x01\0\0\xd0\xff" * 10)
+    with pytest.raises(InputError, match=r"a\.txt: holds zero bytes"):
+        list(text_chunks(path, UTF8))
+
+
 def test_a_character_that_is_cut_off_at_the_end_is_named_by_its_offset(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("é€".encode()[:-1])
@@ -255,7 +262,7 @@ def test_null_on_the_way_is_an_error_in_a_first_column_alone(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", [".csv", ".tsv"])
 def test_cells_of_tables_hold_nothing_nested(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(InputError, match=r"there is no column 'a\.0', it has a, b; did you mean 'a'\?"):
+    with pytest.raises(InputError, match=r"there is no column 'a\.0', it has a, b \(did you mean 'a'\?\)"):
         read_rows(_write_rows(tmp_path, kind), "a.0")
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from lmlab.config import read_params
 from lmlab.tracking import RunIdentity, open_store, track
+from lmlab.tracking.reading import find_sweep
 from lmlab.tracking.run import begin_run
+from lmlab.tracking.sweep import open_sweep
 from pipelines.compose import compose, params_text
 from pipelines.differences import experiment_text, smallest_experiment
 from pipelines.settings import tracked
@@ -118,3 +120,22 @@ def test_a_run_that_cannot_be_the_champion_is_said(project: Path, fails: Fails) 
     assert "has no model: its stage export has not been tracked" in fails("promote", run_id, "--champion")
     assert "which --name and --force are for" in fails("promote", run_id, "--champion", "--name", "best")
     assert "no run of that id, name or fingerprint" in fails("promote", "model=lstmm", "--champion")
+
+
+def _sweep_with_a_job(project: Path, name: str, state: str) -> None:
+    """A sweep in the store, and a job of it in this state."""
+    parent = open_sweep(project, name=name, fingerprint=name, settings={})
+    identity = RunIdentity(f"job of {name}", f"job of {name}", tracked(compose([])), "s0urce", "c0de", parent)
+    store = open_store(project)
+    run_id, _ = begin_run(store, identity, project, live=True)
+    if state != "RUNNING":
+        store.client.set_terminated(run_id, state)
+
+
+def test_the_latest_sweep_is_one_with_results_and_its_best_waits_for_all_jobs(project: Path, fails: Fails) -> None:
+    _sweep_with_a_job(project, "good", "FINISHED")
+    _sweep_with_a_job(project, "mistyped", "FAILED")
+    assert find_sweep(project, "latest")[1] == "good"
+    _sweep_with_a_job(project, "at work", "RUNNING")
+    assert find_sweep(project, "latest")[1] == "at work"
+    assert "best: the newest sweep is not whole, job of at work runs: wait" in fails("promote", "best")

@@ -1,5 +1,6 @@
 """`python -m pipelines.run` in a project of its own: what it leaves on disk, in MLflow and as exit code."""
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -140,6 +141,8 @@ def test_a_signal_in_mid_training_leaves_the_run_killed_and_no_traceback(
     assert process.returncode == code, said
     assert "Traceback" not in said
     assert said.count("interrupted") == (sent == signal.SIGINT)
+    how = r"interrupted after step \d+: the same command (begins anew|goes on after step \d+)\n"
+    assert bool(re.search(how, said)) == (sent == signal.SIGINT)
     [run] = _runs(project)
     assert run.info.status == "KILLED"
     assert not list(project.glob("work/train-*/bundle"))

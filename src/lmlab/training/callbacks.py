@@ -113,12 +113,17 @@ class KeepBest(pl.Callback):
             trainer.should_stop = True
 
 
+SECONDS_BETWEEN_LINES = 30.0
+"""Of a training that nobody looks at, between its validations."""
+
+
 class Bar(pl.Callback):
-    """A line with steps, loss and tokens a second where somebody looks, else one line a validation."""
+    """A line with steps, loss and tokens a second where somebody looks, else one line a validation or half a minute."""
 
     def __init__(self, learner: Learner, settings: TrainingSettings) -> None:
         self._learner, self._settings = learner, settings
         self._bar: tqdm | None = None
+        self._said_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar from the present step on."""
@@ -140,6 +145,9 @@ class Bar(pl.Callback):
             best = self._learner.progress.best_bits_per_byte
             self._bar.set_postfix_str(f"loss {self._learner.last_nats:.3f}, best {best:.3f} bits/byte", refresh=False)
             self._bar.update(self._learner.plan.tokens_before(self._learner.progress.step) - self._bar.n)
+        elif time.monotonic() - self._said_at > SECONDS_BETWEEN_LINES:
+            log.info("step %d of %d", self._learner.progress.step, self._settings.num_steps)
+            self._said_at = time.monotonic()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say how far the training is where no bar does."""
@@ -153,6 +161,7 @@ class Bar(pl.Callback):
                 progress.best_bits_per_byte,
                 progress.best_step,
             )
+            self._said_at = time.monotonic()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the line as it is."""

@@ -92,6 +92,8 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
             with started_processes(settings.runtime, _task(settings, inputs, outputs.checkpoints)) as world:
                 speed = Speed(run)
                 learner, started_from = _learner(settings, data, world, speed)
+                if not settings.training.num_steps and started_from is None:
+                    log.warning("training.max_steps=0: the weights stay as they were drawn")
                 share = ShareOfPeak(speed, learner, settings.training, target_share=data.target_share)
                 forget_peak_memory()
                 forget_peak_gpu_memory()
@@ -215,14 +217,17 @@ def _fit(learner: Learner, settings: TrainSettings, checkpoints: Path, shown: li
     # Order matters: the best weights are on disk before a checkpoint says so.
     callbacks = [KeepBest(learner, checkpoints, training), resume, *shown]
     trainer = build_trainer(training, runtime, learner.world, folder=checkpoints, callbacks=callbacks)
-    if training.num_steps:
-        trainer.fit(learner)
-    else:
-        trainer.validate(learner, verbose=False)
-    if trainer.interrupted:
+    try:
+        if training.num_steps:
+            trainer.fit(learner)
+        else:
+            trainer.validate(learner, verbose=False)
+    except SystemExit as end:
+        # What Lightning makes of Ctrl-C.
+        if learner.world.rank or not isinstance(end.__context__, KeyboardInterrupt):
+            raise
         goes_on = f"goes on after step {resume.written_step}" if resume.written_step else "begins anew"
-        log.info("interrupted after step %d: the same command %s", learner.progress.step, goes_on)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(f"interrupted after step {learner.progress.step}: the same command {goes_on}") from None
     if not math.isfinite(learner.progress.best_nats_per_token):
         raise InputError("no validation gave a number: the weights that training began with may be damaged")
     return resume.seconds
