@@ -54,8 +54,9 @@ _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 20
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """`did you mean 'x'?` for a near name, else the list of what is allowed."""
     names = sorted(islice(allowed, MOST_COMPARED))
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"allowed: {listed(names)}"
+    by_small_letters = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), by_small_letters, n=1)
+    return f"did you mean '{by_small_letters[near[0]]}'?" if near else f"allowed: {listed(names)}"
 
 
 def shown(value: object) -> str:

@@ -76,6 +76,7 @@ def test_a_missing_key_is_named() -> None:
     [
         ("training.learning_rat=1", "did you mean 'training.learning_rate'"),
         ("model=lstmm", "did you mean 'lstm'"),
+        ("model=LSTM", "did you mean 'lstm'"),
         ("modle=lstm", "did you mean 'model'"),
         ("training.learning_rate", "'training.learning_rate' is no override: write key=value"),
         ("=3", "'=3' is no override"),

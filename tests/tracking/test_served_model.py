@@ -172,7 +172,7 @@ def test_params_of_a_request_change_the_answer(served: dict[str, Served]) -> Non
             {},
             "the prompt has 73 tokens, and the model reads 32 at most before an answer",
         ),
-        ("language_modeling", [{"text": "the"}], {"top_p": 2.0}, "decoding.sampling.top_p: Input should be less than"),
+        ("language_modeling", [{"text": "the"}], {"top_p": 2.0}, "decoding.sampling.top_p: must be less than"),
         ("translation", [{"source": "the"}], {"max_new_tokens": 10**9}, "params.max_new_tokens: must be at most 4096"),
         ("translation", [{"source": "the"}], {"beams": 65}, "params.beams: must be at most 64 in a request, found 65"),
     ],

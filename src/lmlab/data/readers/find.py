@@ -131,8 +131,9 @@ def _nearest_existing(path: Path) -> str:
     while not missing.parent.is_dir():
         missing = missing.parent
     folder = missing.parent
-    names = sorted(entry.name for entry in islice(folder.iterdir(), 1000) if not entry.name.startswith("."))
-    if not names:
-        return f"{folder} is empty"
-    hint = nearest(missing.name, names)
-    return f"in {folder}: {hint}" if hint.startswith("did you mean") else f"{folder} holds {listed(names)}"
+    entries = [entry for entry in islice(folder.iterdir(), 1000) if not entry.name.startswith(".")]
+    hint = nearest(missing.name, [entry.name for entry in entries])
+    if entries and hint.startswith("did you mean"):
+        return f"in {folder}: {hint}"
+    names = sorted(entry.name for entry in entries if entry.is_dir() or entry.name.lower().endswith(SUFFIXES))
+    return f"{folder} holds {listed(names) or 'nothing to read'}"
