@@ -63,7 +63,9 @@ def _meant(project: Path, run: str) -> str:
         jobs = children_of(read_runs(project), sweep)
         at_work = [job.name for job in jobs if job.state == "RUNNING"]
         if at_work:
-            raise InputError(f"{BEST}: the newest sweep is not whole, {', '.join(at_work)} runs: wait, or name a run")
+            raise InputError(
+                f"{BEST}: the newest sweep is not whole, {', '.join(at_work)} still runs: wait, or name a run"
+            )
         comparison = compare(jobs, artifacts, metric=None, is_chosen=True)
     best = comparison.sections[0].rows[0].runs[0].run
     print(f"the best of the newest sweep: {best.name} ({best.run_id[:8]})")

@@ -14,7 +14,8 @@ from lmlab.models.architectures.rotating import Rotation, normed_and_turned, rot
 NORM_EPSILON = 1e-6
 
 SHORT_ROW = 128
-"""Up to this length a CPU trains attention at once; of longer rows too much is left out; see reports/LOG.md."""
+"""Rows up to this length attend at once where a CPU trains them; what longer ones compute in vain, the later half of
+their weights, costs more than that saves (reports/LOG.md)."""
 
 Remember = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Takes the keys and values of the tokens that are read, gives those of all tokens so far."""
