@@ -136,15 +136,15 @@ def attention_operations(shape: Shape, length: int) -> int:
     return 6 * shape.layers * shape.width * length
 
 
-def muon_operations(shape: Shape) -> int:
+def muon_operations(shape: Shape, *, on_gpu: bool) -> int:
     """Of one optimizer step: each matrix is made nearly orthogonal, whatever the batch."""
-    return sum(_orthogonalization(*sorted(sides)) for sides in shape.matrix_shapes())
+    return sum(_orthogonalization(*sorted(sides), on_gpu=on_gpu) for sides in shape.matrix_shapes())
 
 
-def _orthogonalization(short: int, long: int) -> int:
+def _orthogonalization(short: int, long: int, *, on_gpu: bool) -> int:
     rectangular, square = 2 * short * short * long, 2 * short**3
-    if long > LONG * short:
-        # Twice the long side, and all steps on products of the short one.
+    if long > LONG * short and not on_gpu:
+        # Twice the long side, and all steps on products of the short one, which bfloat16 is too coarse for.
         return 2 * rectangular + square * (1 + 4 * (NEWTON_SCHULZ_STEPS - 1))
     return NEWTON_SCHULZ_STEPS * (2 * rectangular + square)
 

@@ -66,7 +66,7 @@ def of_one_process(training: Training) -> Iterator[Measured]:
     # The counter counts attention over the whole square, of which half is needed.
     products += 2 * costs.attention_operations(shape, training.length) * training.tokens
     if training.optimizer == "muon":
-        products += costs.muon_operations(shape)
+        products += costs.muon_operations(shape, on_gpu=False)
     yield Measured(f"{name}: operations", "operations", operations(training), products, 0)
 
 

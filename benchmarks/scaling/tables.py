@@ -193,7 +193,7 @@ def muon(machine: Machine) -> str:
 
 
 def _muon_row(shape: Shape, machine: Machine) -> list[str]:
-    tokens, own = STEP_TOKENS[shape.name], costs.muon_operations(shape)
+    tokens, own = STEP_TOKENS[shape.name], costs.muon_operations(shape, on_gpu=True)
     operations = 6 * shape.parameters * tokens
     seconds = own / (machine.mfu * machine.gpu.peak_bfloat16)
     steps = [operations / (machine.mfu * machine.gpu.peak_bfloat16 * gpus) for gpus in PROCESSES[1:]]

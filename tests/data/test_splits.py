@@ -3,6 +3,7 @@
 import pytest
 
 from lmlab.config import validate
+from lmlab.data.source import Record
 from lmlab.data.splits import SplitFractions, minimum_records, position_bounds, split_of, with_every_split
 from lmlab.errors import InputError
 from tests.data.cleaned import records
@@ -37,3 +38,9 @@ def test_the_minimum_is_three_expected_records_in_the_smallest_split() -> None:
 def test_an_empty_split_is_an_error_with_the_number_of_records_and_the_remedy() -> None:
     with pytest.raises(InputError, match="source: 2 records are too few for the three splits, validation and test got"):
         list(with_every_split(records(["a", "b"]), where="source", remedy="give more"))
+
+
+def test_pieces_of_whole_documents_are_not_counted_as_records_that_a_split_could_get() -> None:
+    pieces = [Record("train", str(number), number // 3, ("a",)) for number in range(6)]
+    with pytest.raises(InputError, match="source: 6 pieces of 2 documents are too few for the three splits"):
+        list(with_every_split(pieces, where="source", remedy="give more"))

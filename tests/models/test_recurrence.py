@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from lmlab.models.architectures.normalizing import RmsNorm
-from lmlab.models.architectures.recurrence import pays, read_layers
+from lmlab.models.architectures.recurrence import pays, read_layers, read_step
+from lmlab.models.architectures.recurrence_in_half import read_in_half
 from tests.decoding.tiny_models import VOCABULARY, tiny_model
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -37,16 +38,48 @@ def test_outputs_state_and_gradients_are_those_of_torch(
     cell, embedding = _cell(kind, layers=layers)
     tokens = torch.randint(0, 5, (3, num_tokens))
     before = _begin(kind, layers=layers) if with_state else None
+    _assert_as_torch(
+        read_layers(cell, tokens, embedding, before, dropout=KEEP_ALL), cell, embedding, tokens=tokens, before=before
+    )
+
+
+@pytest.mark.parametrize("with_state", [True, False])
+@pytest.mark.parametrize("kind", CELLS)
+def test_layers_in_half_precision_are_those_of_torch_where_nothing_is_rounded(kind: str, *, with_state: bool) -> None:
+    cell, embedding = _cell(kind, layers=2)
+    tokens = torch.randint(0, 5, (3, 7))
+    before = _begin(kind, layers=2) if with_state else None
+    found = read_in_half(cell, embedding(tokens), before, dropout=KEEP_ALL, precision=torch.float64)
+    _assert_as_torch(found, cell, embedding, tokens=tokens, before=before)
+
+
+def _assert_as_torch(
+    found: tuple[Tensor, tuple[Tensor, ...]],
+    cell: nn.LSTM | nn.GRU,
+    embedding: nn.Embedding,
+    *,
+    tokens: Tensor,
+    before: tuple[Tensor, ...] | None,
+) -> None:
     weights = [*(before or ()), *cell.parameters(), embedding.weight]
-    state = before if before is None or kind == "lstm" else before[0]
+    state = before if before is None or isinstance(cell, nn.LSTM) else before[0]
     expected_outputs, expected_state = cell(embedding(tokens), state)
-    expected_state = expected_state if kind == "lstm" else (expected_state,)
+    expected_state = expected_state if isinstance(cell, nn.LSTM) else (expected_state,)
+    torch.testing.assert_close(found, (expected_outputs, expected_state))
     expected = torch.autograd.grad(_loss(expected_outputs, expected_state), weights)
-    outputs, after = read_layers(cell, tokens, embedding, before, dropout=KEEP_ALL)
-    torch.testing.assert_close(outputs, expected_outputs)
-    torch.testing.assert_close(after, expected_state)
-    for found, wanted in zip(torch.autograd.grad(_loss(outputs, after), weights), expected, strict=True):
-        torch.testing.assert_close(found, wanted)
+    for gradient, wanted in zip(torch.autograd.grad(_loss(*found), weights), expected, strict=True):
+        torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("with_state", [True, False])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_step_of_an_lstm_is_that_of_torch(layers: int, *, with_state: bool) -> None:
+    cell, embedding = _cell("lstm", layers=layers)
+    assert isinstance(cell, nn.LSTM)
+    embedded = embedding(torch.randint(0, 5, (3, 1)))
+    hidden, content = _begin("lstm", layers=layers)
+    before = (hidden, content) if with_state else None
+    torch.testing.assert_close(read_step(cell, embedded, before), cell(embedded, before))
 
 
 def test_dropout_stands_where_torch_has_it() -> None:

@@ -103,6 +103,18 @@ def test_both_ways_to_orthogonalize_move_singular_values_alike(shape: tuple[int,
     torch.testing.assert_close(found, left @ values.diag() @ right)
 
 
+@pytest.mark.parametrize("shape", [(16, 16), (16, 72), (72, 16)])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("num_steps", [3, 5, 10])
+def test_small_singular_values_outgrow_none(shape: tuple[int, int], precision: torch.dtype, num_steps: int) -> None:
+    torch.manual_seed(0)
+    for _ in range(20):
+        left, _, right = torch.linalg.svd(torch.randn(shape), full_matrices=False)
+        matrix = left @ (10 ** (-6 * torch.rand(16))).diag() @ right
+        found = orthogonalized(matrix.to(precision), (3.4445, -4.775, 2.0315), num_steps).float()
+        assert torch.linalg.matrix_norm(found, 2) < 1.4
+
+
 def test_a_stack_of_matrices_is_orthogonalized_as_each_by_itself() -> None:
     torch.manual_seed(0)
     for shape in ((4, 4), (5, 4), (4, 9), (9, 4)):

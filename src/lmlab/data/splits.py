@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from lmlab.config import Settings
 from lmlab.data.source import SPLITS, Record
 from lmlab.errors import InputError
-from lmlab.text import hash_fraction
+from lmlab.text import counted, hash_fraction
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 # With three expected records in the smallest split, all three splits get one in nineteen of twenty data sets.
@@ -56,12 +56,13 @@ def with_every_split(records: Iterable[Record], *, where: str, remedy: str) -> I
     Raises: InputError after the last one, with the remedy, if a split got none.
     """
     counts: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    documents, last = 0, None
     for record in records:
         counts[record.split] += 1
+        documents, last = documents + (record.document != last), record.document
         yield record
     empty = [split for split, count in counts.items() if count == 0]
     if empty:
-        raise InputError(
-            f"{where}: {sum(counts.values())} records are too few for the three splits, "
-            f"{' and '.join(empty)} got none; {remedy}"
-        )
+        number = sum(counts.values())
+        found = f"{number} records" if documents == number else f"{number} pieces of {counted(documents, 'document')}"
+        raise InputError(f"{where}: {found} are too few for the three splits, {' and '.join(empty)} got none; {remedy}")

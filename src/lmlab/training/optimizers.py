@@ -14,6 +14,10 @@ from lmlab.training.settings import AdamwSettings, MuonSettings, TrainingSetting
 _LONG = 1.5
 """From this ratio of its sides on a matrix is orthogonalized by way of its products with itself, which is faster."""
 
+_STEPS_BY_PRODUCTS = {torch.bfloat16: 3, torch.float32: 6, torch.float64: 12}
+"""How many steps may go that way. Each makes what rounding left of the small singular values, squared, 12 times as
+large: with two steps more it outgrows the large ones."""
+
 _LARGE = {"cuda": 1 << 22, "cpu": 1 << 16}
 """A matrix of more numbers keeps a device of this type busy by itself."""
 
@@ -141,7 +145,7 @@ def orthogonalized(
     result = matrices.mT if is_tall else matrices
     result = result / torch.linalg.vector_norm(result, dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     short, long = result.shape[-2:]
-    if long > _LONG * short:
+    if long > _LONG * short and num_steps <= _STEPS_BY_PRODUCTS[result.dtype]:
         result = _factor(result @ result.mT, coefficients, num_steps) @ result
     else:
         linear, cubic, quintic = coefficients

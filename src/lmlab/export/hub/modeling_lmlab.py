@@ -238,9 +238,18 @@ class LmlabRecurrentForCausalLM(PreTrainedModel, GenerationMixin):
         return outputs if self.past_attention is None else self.past_attention(outputs, lengths, state)
 
     def _run_cell(self, embedded: Tensor, state: RecurrentState) -> tuple[Tensor, Tensor]:
-        outputs, after = self.cell(embedded, _as_cell_state(state.carried))
+        if isinstance(self.cell, nn.LSTM) and self._is_step(embedded):
+            outputs, after = _read_step(self.cell, embedded, state.carried)
+        else:
+            outputs, after = self.cell(embedded, _as_cell_state(state.carried))
         state.carried = after if isinstance(after, tuple) else (after,)
         return outputs, torch.full((len(outputs),), outputs.shape[1], device=outputs.device)
+
+    def _is_step(self, embedded: Tensor) -> bool:
+        # On a CPU torch's LSTM gives all weights another order at every call, which takes longer than one step.
+        return (
+            embedded.shape[1] == 1 and embedded.device.type == "cpu" and not (torch.is_grad_enabled() or self.training)
+        )
 
     def _run_packed(self, embedded: Tensor, lengths: Tensor, state: RecurrentState) -> tuple[Tensor, Tensor]:
         before = state.carried
@@ -258,6 +267,14 @@ def _as_cell_state(carried: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
     # An LSTM takes a pair, a GRU one tensor; both with each layer's rows side by side in memory.
     hidden, *others = (tensor.contiguous() for tensor in carried)
     return (hidden, *others) if others else hidden
+
+
+def _read_step(cell: nn.LSTM, embedded: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    outputs, after = embedded[:, 0], []
+    for weights, *state in zip(cell.all_weights, *before, strict=True):
+        after.append(torch.lstm_cell(outputs, state, *weights))
+        outputs = after[-1][0]
+    return outputs[:, None], tuple(torch.stack(part) for part in zip(*after, strict=True))
 
 
 def _reordered(features: Tensor, order: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""LSTM and GRU layers over a stretch of time for training on a CPU, with a backward pass of their own.
+"""LSTM and GRU layers on a CPU where torch's own are slow: over a stretch of time for training, and one token's step.
+
+The first have a backward pass of their own.
 
     inputs (time, batch, gates)  what each position's input adds to the gates
         |
@@ -68,6 +70,27 @@ def read_layers(
         after.append(state)
     assert outputs is not None
     return outputs.transpose(0, 1), tuple(torch.stack(part) for part in zip(*after, strict=True))
+
+
+def is_step(tokens: Int[Tensor, "batch time"]) -> bool:
+    """Whether `read_step` takes less time than an LSTM itself, which gives all weights another order at every call."""
+    return tokens.shape[1] == 1 and tokens.device.type == "cpu" and not torch.is_grad_enabled()
+
+
+def read_step(
+    cell: nn.LSTM,
+    embedded: Float[Tensor, "batch one embedding"],
+    before: tuple[Float[Tensor, "layers batch width"], ...] | None,
+) -> tuple[Float[Tensor, "batch one width"], tuple[Float[Tensor, "layers batch width"], ...]]:
+    """What `cell(embedded, before)` returns for one position where nothing is dropped."""
+    outputs = embedded[:, 0]
+    if before is None:
+        before = (outputs.new_zeros(cell.num_layers, len(outputs), cell.hidden_size),) * 2
+    after = []
+    for weights, *state in zip(cell.all_weights, *before, strict=True):
+        after.append(torch.lstm_cell(outputs, state, *weights))
+        outputs = after[-1][0]
+    return outputs[:, None], tuple(torch.stack(part) for part in zip(*after, strict=True))
 
 
 def _has_table(tokens: Tensor, embedding: nn.Embedding, *, drops: bool) -> bool:

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmlab.models.architectures.language_model import LanguageModel, State
-from lmlab.models.architectures.recurrence import pays, read_layers
+from lmlab.models.architectures.recurrence import is_step, pays, read_layers, read_step
+from lmlab.models.architectures.recurrence_in_half import is_in_half, read_in_half
 from lmlab.models.architectures.settings import RecurrentSettings
 
 
@@ -101,6 +102,11 @@ class RecurrentLanguageModel(LanguageModel):
         drops = self.dropout.training and self.dropout.p > 0
         if pays(self.cell, tokens, self.embedding, drops=drops):
             outputs, after = read_layers(self.cell, tokens, self.embedding, before, dropout=self.dropout)
+        elif isinstance(self.cell, nn.LSTM) and not self.training and is_step(tokens):
+            outputs, after = read_step(self.cell, self.embedding(tokens), before)
+        elif is_in_half(tokens):
+            embedded, precision = self.dropout(self.embedding(tokens)), torch.get_autocast_dtype("cuda")
+            outputs, after = read_in_half(self.cell, embedded, before, dropout=self.dropout, precision=precision)
         else:
             embedded = self.dropout(self.embedding(tokens))  # (batch, time, embedding)
             outputs, after = self.cell(embedded, before[0] if before is not None and carried == 1 else before)
@@ -129,12 +135,8 @@ class PastAttention(nn.Module):
         """The mixed outputs, and the last outputs that the next chunk may look at."""
         memory = torch.cat([past[0], outputs], dim=1)  # (batch, past + time, width)
         visible = self._visible(time=outputs.shape[1], total=memory.shape[1], device=outputs.device)
-        query = self.query(outputs)
-        # On a GPU attention in bfloat16 behind a mask has given what is no number.
-        with torch.autocast(outputs.device.type, enabled=False):
-            precision = torch.promote_types(memory.dtype, torch.float32)
-            query, keys = (one.to(precision).unsqueeze(1) for one in (query, memory))  # (batch, one, time, width)
-            found = functional.scaled_dot_product_attention(query, keys, keys, attn_mask=visible).squeeze(1)
+        query, keys = (one.unsqueeze(1) for one in (self.query(outputs), memory))  # (batch, one, time, width)
+        found = functional.scaled_dot_product_attention(query, keys, keys, attn_mask=visible).squeeze(1)
         mixed = torch.tanh(self.mix(torch.cat([outputs, found], dim=-1)))
         return mixed, (memory[:, max(0, memory.shape[1] - self.span + 1) :],)
 
