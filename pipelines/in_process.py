@@ -16,7 +16,7 @@ from lmlab.errors import InputError
 from lmlab.run import Run
 from lmlab.text import canonical_json
 from pipelines.settings import validate_params
-from pipelines.stages import MODULES, load_stage, stage_paths
+from pipelines.stages import MODULES, TRAINING, load_stage, stage_paths
 from pipelines.tracked import run_files, run_identity
 from pipelines.workspace import (
     CHECKPOINTS,
@@ -93,14 +93,19 @@ def _track_refused(error: Exception, params: Mapping[str, Any], project: Path, *
 
 
 def stages_text(params: Mapping[str, Any], project: Path) -> str:
-    """Which stages would run with these settings, and which work/ holds already, a line for each."""
+    """Which stages would run with these settings or go on, and which work/ holds already, a line for each."""
     validate_params(params)
     fingerprints = stage_fingerprints(project, params, source_digest_of(params, project))
-    folders = {name: stage_folder(work_folder(project), name, fingerprints[name]) for name in MODULES}
-    return "\n".join(
-        f"{'skip' if (folder / DONE).exists() else 'run':<5} {name:<9} {folder.relative_to(project)}"
-        for name, folder in folders.items()
-    )
+    work = work_folder(project)
+    lines = []
+    for name in MODULES:
+        folder, doing = stage_folder(work, name, fingerprints[name]), "run"
+        if (folder / DONE).exists():
+            doing = "skip"
+        elif name == TRAINING and any(checkpoints_folder(work, fingerprints).glob("resume.*")):
+            doing = "resume"
+        lines.append(f"{doing:<6} {name:<9} {folder.relative_to(project)}")
+    return "\n".join(lines)
 
 
 def run_stages(settings: Mapping[str, Any], work: Path, fingerprints: Mapping[str, str], run: Run) -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """Make a run the project's own setting, or its model the champion of its task.
 
 RUN is a run's id, its name, or the beginning of its id or fingerprint, as MLflow and `pipelines.compare` show them;
-`best` is the best of the newest sweep, which `pipelines.compare --sweep latest` lists first.
+`best` is the best of the newest sweep that did not fail whole, which `pipelines.compare --sweep latest` lists first.
 Without --champion, conf/experiment/NAME.yaml is written with its settings, conf/config.yaml picks it and params.yaml is
 composed: `dvc repro` then gives the run's metrics. With --champion no file is written: the run's model is registered
 in MLflow under its task's name, if it is not yet, and gets the alias `champion` there, in place of the one before.
@@ -55,20 +55,18 @@ def main() -> int:
 
 
 def _meant(project: Path, run: str) -> str:
-    """The run as it was named; for `best` the id of the best one of the newest sweep."""
+    """The run as it was named; for `best` the id of the best one of the newest sweep that did not fail whole."""
     if run != BEST:
         return run
     with Artifacts(project) as artifacts:
-        sweep, _ = find_sweep(project, LATEST)
+        sweep, name = find_sweep(project, LATEST)
         jobs = children_of(read_runs(project), sweep)
         at_work = [job.name for job in jobs if job.state == "RUNNING"]
         if at_work:
-            raise InputError(
-                f"{BEST}: the newest sweep is not whole, {', '.join(at_work)} still runs: wait, or name a run"
-            )
+            raise InputError(f"{BEST}: {name} is not whole, {', '.join(at_work)} still runs: wait, or name a run")
         comparison = compare(jobs, artifacts, metric=None, is_chosen=True)
     best = comparison.sections[0].rows[0].runs[0].run
-    print(f"the best of the newest sweep: {best.name} ({best.run_id[:8]})")
+    print(f"the best of {name}: {best.name} ({best.run_id[:8]})")
     return best.run_id
 
 

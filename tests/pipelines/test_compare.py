@@ -59,7 +59,7 @@ def test_the_best_of_the_latest_sweep_can_be_promoted_without_its_id(swept: Path
     first = next(line.split()[4] for line in compared.stdout.splitlines() if "±" in line)
     done = run_command(swept, "promote", "best", "--champion")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("the best of the newest sweep: model=")
+    assert done.stdout.startswith("the best of sweep model=")
     assert f"({first})" in done.stdout.splitlines()[0]
     assert "models:/language_modeling@champion is now version" in done.stdout
 

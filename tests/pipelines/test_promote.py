@@ -138,4 +138,4 @@ def test_the_latest_sweep_is_one_with_results_and_its_best_waits_for_all_jobs(pr
     assert find_sweep(project, "latest")[1] == "good"
     _sweep_with_a_job(project, "at work", "RUNNING")
     assert find_sweep(project, "latest")[1] == "at work"
-    assert "best: the newest sweep is not whole, job of at work still runs: wait" in fails("promote", "best")
+    assert "best: at work is not whole, job of at work still runs: wait" in fails("promote", "best")

@@ -43,9 +43,9 @@ def _folders(project: Path, stage: str) -> list[Path]:
     return [path for path in (project / "work").glob(f"{stage}-*") if path.is_dir()]
 
 
-def _planned(project: Path) -> list[str]:
+def _planned(project: Path, *overrides: str) -> list[str]:
     """What a dry run says of each stage."""
-    done = run_command(project, "run", *TINY, *TRANSFORMER, "--dry-run")
+    done = run_command(project, "run", *TINY, *TRANSFORMER, *overrides, "--dry-run")
     assert done.returncode == 0, done.stderr
     return [line.split()[0] for line in done.stdout.splitlines()]
 
@@ -127,7 +127,8 @@ def test_a_sweep_with_a_bad_job_names_it_and_finishes_the_others(project: Path) 
 def test_a_signal_in_mid_training_leaves_the_run_killed_and_no_traceback(
     sent: signal.Signals, code: int, project: Path
 ) -> None:
-    process = start_command(project, "run", *TINY, *TRANSFORMER, "training.max_steps=1000000")
+    endless = "training.max_steps=1000000"
+    process = start_command(project, "run", *TINY, *TRANSFORMER, endless)
     try:
         deadline = time.monotonic() + 60
         while not list(project.glob("work/checkpoints-*/best.weights")):
@@ -143,6 +144,8 @@ def test_a_signal_in_mid_training_leaves_the_run_killed_and_no_traceback(
     assert said.count("interrupted") == (sent == signal.SIGINT)
     how = r"interrupted after step \d+: the same command (begins anew|goes on after step \d+)\n"
     assert bool(re.search(how, said)) == (sent == signal.SIGINT)
+    goes_on = bool(list(project.glob("work/checkpoints-*/resume.pt")))
+    assert _planned(project, endless) == ["skip", "skip", "resume" if goes_on else "run", "run", "run", "run"]
     [run] = _runs(project)
     assert run.info.status == "KILLED"
     assert not list(project.glob("work/train-*/bundle"))
