@@ -28,7 +28,8 @@ def main() -> int:
     """Compare, print and write."""
     parser = parser_of("compare", __doc__)
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--sweep", metavar="NAME", help="jobs of a sweep, by its name or id; `latest` is the newest that did not fail whole")
+    which = "jobs of a sweep, by its name or id; `latest` is the newest that did not fail whole"
+    chosen.add_argument("--sweep", metavar="NAME", help=which)
     chosen.add_argument("--task", help="runs of a task, such as translation")
     chosen.add_argument("--where", metavar="FILTER", help="runs that a filter of MLflow's search lets through")
     chosen.add_argument(
