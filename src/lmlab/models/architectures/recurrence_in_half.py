@@ -39,22 +39,15 @@ def read_in_half(
         inputs = dropout(outputs) if layer else outputs
         entering = [_entering(weight) for weight in weights]
         state = [part[layer : layer + 1] for part in before]
-        options = (
-            True,
-            1,
-            0.0,
-            cell.training,
-            False,
-            True,
-        )  # biases, layers, dropout, training, directions, batch first
+        # Biases, layers, dropout, training, directions, batch first.
+        options = (True, 1, 0.0, cell.training, False, True)
         if isinstance(cell, nn.LSTM):
             outputs, *state = torch.lstm(inputs, state, entering, *options)
         else:
             outputs, *state = torch.gru(inputs, state[0], entering, *options)
         after.append(state)
-    return _leaving(outputs, precision), tuple(
-        _leaving(torch.cat(part), precision) for part in zip(*after, strict=True)
-    )
+    last = tuple(_leaving(torch.cat(part), embedded.dtype) for part in zip(*after, strict=True))
+    return _leaving(outputs, precision), last
 
 
 def _entering(values: Tensor) -> Tensor:
