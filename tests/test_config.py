@@ -42,10 +42,12 @@ def test_good_values_become_frozen_settings() -> None:
         ({"steps": 3}, r"outer\.inner: this setting is missing"),
         (GOOD | {"steps": 0}, r"outer\.steps: .* greater than 0, found 0"),
         (GOOD | {"steps": "many"}, r"outer\.steps: must be a whole number, found 'many'"),
-        (GOOD | {"inner": 3}, r"outer\.inner: .*, found 3"),
+        (GOOD | {"steps": 1.5}, r"outer\.steps: must be a whole number, found 1\.5"),
+        (GOOD | {"steps": "9" * 5000}, r"outer\.steps: must be a whole number, found '9"),
+        (GOOD | {"inner": 3}, r"outer\.inner: must be a section of settings, found 3"),
         (GOOD | {"inner": {"name": "inner", "rate": float("inf")}}, r"outer\.inner\.rate: .* finite"),
         ([1, 2], r"outer: expected a mapping of settings, found \[1, 2\]"),
-        (None, "outer: expected a mapping of settings, found None"),
+        (None, "outer: expected a mapping of settings, found null"),
     ],
 )
 def test_a_fault_is_said_with_its_full_path(values: object, message: str) -> None:

@@ -39,7 +39,12 @@ class WatchedSettings(PartSettings):
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
-KINDS = {"int": "must be a whole number", "float": "must be a number", "bool": "must be true or false"}
+KINDS = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
+    "model": "must be a section of settings",
+}
 """What to say of a value of another kind, by the first word of pydantic's name for the fault."""
 
 MOST_BYTES = 1 << 20
@@ -69,7 +74,8 @@ def _explain(error: ValidationError, settings_class: type[Settings], path: str) 
         return f"{where}: there is no such setting; {nearest(str(fault['loc'][-1]), allowed)}"
     if fault["type"] == "missing":
         return f"{where}: this setting is missing; compose params.yaml again with `python -m pipelines.compose`"
-    message = KINDS.get(fault["type"].partition("_")[0]) if fault["type"].endswith(("_parsing", "_type")) else None
+    is_of_another_kind = fault["type"].endswith(("_parsing", "_parsing_size", "_type", "_from_float"))
+    message = KINDS.get(fault["type"].partition("_")[0]) if is_of_another_kind else None
     message = message or fault["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ", 1)
     found = "" if isinstance(fault["input"], Mapping) else f", found {shown(fault['input'])}"
     return f"{where}: {message}{found}"

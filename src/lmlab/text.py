@@ -60,7 +60,9 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """The value as Python spells it, cut short; its kind alone where it cannot be spelt."""
+    """The value as Python spells it, but for `null`, cut short; its kind alone where it cannot be spelt."""
+    if value is None:
+        return "null"
     try:
         spelt = _SHORT.repr(value)
     except (ValueError, RecursionError):  # of a number with thousands of digits
