@@ -1,7 +1,7 @@
 """LSTM and GRU layers on a GPU in mixed precision.
 
 Under autocast torch computes these layers in float16, whichever type was asked for, and float16 has no numbers for
-gradients as small as those of one token among many: without the scale here a tenth to a half of a gradient is rounding.
+gradients as small as those of one token among many: without the scale here up to half of a gradient is rounding.
 Layer by layer, since torch lets cuDNN keep an LSTM's weights on the chip only where it is asked for a single layer.
 """
 
