@@ -153,7 +153,10 @@ def test_the_digest_is_of_bytes_and_of_what_decides_the_records(tmp_path: Path) 
     [
         ({"config": "shrot"}, r"source\.config: .* has no config 'shrot'; did you mean 'short'\?"),
         ({"config": None}, r"source\.config: .* has several, name one: short, long"),
-        ({"columns": {"text": "sentense"}}, r"split train: there is no column 'sentense', it has sentence, label \(did"),
+        (
+            {"columns": {"text": "sentense"}},
+            r"split train: there is no column 'sentense', it has sentence, label \(did",
+        ),
         ({"splits": {**THREE, "test": "tset"}}, r"source\.splits\.test: .* no split 'tset'; did you mean 'test'\?"),
         ({"revision": "main"}, r"source\.revision: .* is a folder, which has no revisions"),
     ],
