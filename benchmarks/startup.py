@@ -188,8 +188,10 @@ def ran(project: Path, *command: str) -> float:
 
 def _in(project: Path) -> dict:
     """The folder and environment in which the project's own code runs, with this interpreter as `python`."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {"cwd": project, "env": {**os.environ, "PATH": path, "PYTHONPATH": str(project / "src")}}
+    # Compiled modules are kept, as they are where nobody has said otherwise.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
+    return {"cwd": project, "env": {**kept, "PATH": path, "PYTHONPATH": str(project / "src")}}
 
 
 def _dvc(*words: str) -> list[str]:

@@ -2,13 +2,15 @@
 
     python -m benchmarks.time_to_loss --text input.txt
     python -m benchmarks.time_to_loss --text input.txt --nanogpt FOLDER
+    python -m benchmarks.time_to_loss --text input.txt --nanogpt FOLDER --quick
     python -m benchmarks.time_to_loss --text input.txt --nanogpt FOLDER --gpu
 
-lmlab runs `pipelines.run experiment=tinyshakespeare` (with --gpu: tinyshakespeare_gpu) in a fresh project: start,
-cleaning, encoding, training, evaluation of the last tenth of the text, export, report. nanoGPT, a checkout of
-github.com/karpathy/nanoGPT, runs the training on a CPU or a GPU that its README documents: start, training, its own
-validation by sampling; its preparation of the text is not counted. Its time ends where it had its best loss. Losses
-are in nats a character; lmlab reads as much context as its models can, nanoGPT its window.
+lmlab runs `pipelines.run experiment=tinyshakespeare` (with --quick tinyshakespeare_quick, which is an LSTM's and ends
+soon; with --gpu tinyshakespeare_gpu) in a fresh project: start, cleaning, encoding, training, evaluation of the last
+tenth of the text, export, report. nanoGPT, a checkout of github.com/karpathy/nanoGPT, runs the training on a CPU or a
+GPU that its README documents: start, training, its own validation by sampling; its preparation of the text is not
+counted. Its time ends where it had its best loss. Losses are in nats a character; lmlab reads as much context as its
+models can, nanoGPT its window.
 """
 
 import argparse
@@ -33,6 +35,12 @@ NANO_ON_CPU = (
     *("--block_size=64", "--batch_size=12", "--n_layer=4", "--n_head=4", "--n_embd=128", "--dropout=0.0"),
     *("--max_iters=2000", "--lr_decay_iters=2000"),
 )
+EXPERIMENTS = {"": "tinyshakespeare", "--quick": "tinyshakespeare_quick", "--gpu": "tinyshakespeare_gpu"}
+QUESTIONS = {
+    "": "What loss does a given time buy on a CPU?",
+    "--quick": "How soon is nanoGPT's loss reached on a CPU?",
+    "--gpu": "What loss does a given time buy on a GPU?",
+}
 LINKED = ("conf", "src", "pipelines", "dvc.yaml", "constraints.txt")
 
 
@@ -41,26 +49,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, help="input.txt of tinyshakespeare")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of nanoGPT")
-    parser.add_argument("--models", nargs="+", default=["transformer", "lstm", "gru"])
+    parser.add_argument("--models", nargs="+", help="default: all three; with --quick lstm")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--gpu", action="store_true", help="both on a GPU, with the settings that each has for one")
+    parser.add_argument(
+        "--quick", dest="mode", action="store_const", const="--quick", default="", help="a short training"
+    )
+    parser.add_argument("--gpu", dest="mode", action="store_const", const="--gpu", help="both on a GPU")
     parser.add_argument("--limit", type=float, default=math.inf, help="seconds after which nanoGPT is stopped")
     options, overrides = parser.parse_known_args()
     if options.text is None:
         print("time_to_loss: left out, since no text was given: --text input.txt")
         return
-    names = [*options.models, *([NAME] if options.nanogpt else [])]
+    models = options.models or (["lstm"] if options.mode == "--quick" else ["transformer", "lstm", "gru"])
+    names = [*models, *([NAME] if options.nanogpt else [])]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for _ in range(options.rounds):
         for name in names:
             found[name].append(
-                run_nanogpt(options.nanogpt, options.text, on_gpu=options.gpu, limit=options.limit)
+                run_nanogpt(options.nanogpt, options.text, on_gpu=options.mode == "--gpu", limit=options.limit)
                 if name == NAME
-                else run_lmlab(name, options.text.absolute(), overrides, on_gpu=options.gpu)
+                else run_lmlab(EXPERIMENTS[options.mode], name, options.text.absolute(), overrides)
             )
             print(f"{name}: {found[name][-1][0]:.1f} s, {found[name][-1][1]:.4f} nats a character", flush=True)
-    question = f"What loss does a given time buy on a {'GPU' if options.gpu else 'CPU'}?"
-    report("time_to_loss", question, cases(found, options.models), options="--gpu" if options.gpu else "")
+    report("time_to_loss", QUESTIONS[options.mode], cases(found, models), options=options.mode)
 
 
 def cases(found: dict[str, list[tuple[float, float]]], models: list[str]) -> list[Case]:
@@ -75,14 +86,13 @@ def cases(found: dict[str, list[tuple[float, float]]], models: list[str]) -> lis
     return made
 
 
-def run_lmlab(model: str, text: Path, overrides: list[str], *, on_gpu: bool) -> tuple[float, float]:
+def run_lmlab(experiment: str, model: str, text: Path, overrides: list[str]) -> tuple[float, float]:
     """Seconds of the whole process, and the loss of the last tenth."""
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch)
         for name in LINKED:
             (project / name).symlink_to(ROOT / name)
-        experiment = f"experiment=tinyshakespeare{'_gpu' if on_gpu else ''}"
-        command = [sys.executable, "-m", "pipelines.run", experiment, f"model={model}"]
+        command = [sys.executable, "-m", "pipelines.run", f"experiment={experiment}", f"model={model}"]
         began = time.perf_counter()
         done = subprocess.run(
             [*command, f"source.path={text}", "runtime.tracking=false", *overrides],

@@ -21,7 +21,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 class Settings(BaseModel):
     """A section of the settings, or a part of one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class PartSettings(Settings):

@@ -11,6 +11,7 @@ Messages are pickled, on the tracker's standard input. Where that ends before a 
 process died, and the run is left KILLED.
 """
 
+import gc
 import logging
 import os
 import pickle
@@ -101,6 +102,7 @@ def main() -> None:
     # A full pipe would hold up the training: it is emptied while MLflow is being imported, too.
     threading.Thread(target=_read, args=(sys.stdin.buffer, messages.put), daemon=True).start()
     _follow(messages.get, answers)
+    gc.freeze()  # ends sooner, while the stage waits
 
 
 def _read(stream: BinaryIO, put: Callable[[object], None]) -> None:
