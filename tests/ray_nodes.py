@@ -66,6 +66,9 @@ def main() -> None:
     logging.disable(logging.INFO)
     # Paths of sockets must be short.
     folder = tempfile.mkdtemp(prefix="ray-")
+    # Ray writes the cluster's address into another folder, which is not there where it never ran.
+    os.environ["RAY_TMPDIR"] = folder
+    os.mkdir(f"{folder}/ray")
     try:
         places = {"node_ip_address": "127.0.0.1", "num_cpus": 1, "object_store_memory": 100 << 20}
         cluster = Cluster(
