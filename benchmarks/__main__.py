@@ -5,6 +5,7 @@ Example: make bench
 
 import subprocess
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 SHARED = {"__init__", "__main__", "measuring"}
@@ -12,6 +13,9 @@ SHARED = {"__init__", "__main__", "measuring"}
 
 def main() -> int:
     """Run every module of this folder; the number that failed."""
+    ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    ).parse_args()
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in SHARED)
     failed = []
     for number, name in enumerate(names, start=1):

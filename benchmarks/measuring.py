@@ -114,9 +114,10 @@ def write_page() -> None:
     """Write reports/benchmarks.md from the files of all benchmarks."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))]
     parts = [
-        "# Benchmarks\n\nWritten by `make bench`. Each value is the median over the rounds of one run, with the lowest "
-        "and the highest; the ways of one line were measured in turns. Ratios say how many times as good lmlab is "
-        "(above 1: better), round by round.",
+        "# Benchmarks\n\nWritten by `make bench` and, where they need a GPU, a text or more time, by the command under "
+        "each heading. Each value is the median over the rounds of one run, with the lowest and the highest; the ways "
+        "of one line were measured in turns. Ratios say how many times as good lmlab is (above 1: better), round by "
+        "round.",
         *(table(result) for result in results),
     ]
     with whole_file(TABLE) as partial:

@@ -35,6 +35,11 @@ NEEDED = {
 }
 """The libraries without which a stage's own work cannot be done, imported at once."""
 
+NOTES = (
+    "A start ends where the stage's own work would begin. Imports that happen later are not in it: a ratio above 1 "
+    "says that they come later, not that they are saved."
+)
+
 # A stage ends as soon as its own work would begin, so that no round changes what the next one finds.
 START = """
 import os, sys
@@ -72,7 +77,7 @@ def main() -> None:
         cases = dvc_cases(project, Path(scratch) / "empty", options.rounds) if "dvc" in chosen else []
         cases += stage_cases(project, options.rounds) if "stages" in chosen else []
         cases += command_cases(project, options.rounds) if "commands" in chosen else []
-    report("startup", "How long does it take until something happens?", cases)
+    report("startup", "How long does it take until something happens?", cases, notes=NOTES)
 
 
 def made_project(project: Path) -> Path:

@@ -41,6 +41,11 @@ QUESTIONS = {
     "--quick": "How soon is nanoGPT's loss reached on a CPU?",
     "--gpu": "What loss does a given time buy on a GPU?",
 }
+NOTES = (
+    "Needs `--text input.txt --nanogpt FOLDER` too. tinyshakespeare by characters. Of lmlab the whole process counts, "
+    "from start to exports, and the loss over the whole last tenth; of nanoGPT, with the settings that its README "
+    "names, training alone, and its own sampled validation of that tenth."
+)
 LINKED = ("conf", "src", "pipelines", "dvc.yaml", "constraints.txt")
 
 
@@ -71,7 +76,7 @@ def main() -> None:
                 else run_lmlab(EXPERIMENTS[options.mode], name, options.text.absolute(), overrides)
             )
             print(f"{name}: {found[name][-1][0]:.1f} s, {found[name][-1][1]:.4f} nats a character", flush=True)
-    report("time_to_loss", QUESTIONS[options.mode], cases(found, models), options=options.mode)
+    report("time_to_loss", QUESTIONS[options.mode], cases(found, models), notes=NOTES, options=options.mode)
 
 
 def cases(found: dict[str, list[tuple[float, float]]], models: list[str]) -> list[Case]:

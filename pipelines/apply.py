@@ -7,6 +7,7 @@ Examples:
   python -m pipelines.apply "Returns the"
   python -m pipelines.apply --field context="Paris is the capital of France." --field question="What is Paris?"
   python -m pipelines.apply --model models:/translation@champion --jsonl < sentences.txt
+  python -m pipelines.apply -- "--text-that-looks-like-an-option"
 """
 
 import json

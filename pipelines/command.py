@@ -5,10 +5,12 @@ import errno
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 from typing import NoReturn
 
 from lmlab.errors import InputError
@@ -18,6 +20,9 @@ from lmlab.text import nearest
 INPUT_ERROR_CODE = 2
 INTERRUPTED_CODE = 128 + signal.SIGINT
 BROKEN_PIPE_CODE = 128 + 13  # SIGPIPE, which Windows has not
+
+END_OF_OPTIONS = "--"
+_OPTION = re.compile(r"(--?[A-Za-z][A-Za-z0-9-]*)(=.*)?", re.DOTALL)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -49,11 +54,11 @@ def parser_of(name: str, doc: str | None) -> CommandParser:
 
 
 def check_options(words: Sequence[str], known: Collection[str]) -> None:
-    """Raise InputError for the first word that looks like an option and is none of these."""
-    for word in words:
-        option = word.partition("=")[0]
-        if option.startswith("-") and option not in known:
-            raise InputError(f"{option}: there is no such option; {nearest(option, known)}")
+    """Raise InputError for the first word before `--` that looks like an option and is none of these."""
+    for word in takewhile(lambda word: word != END_OF_OPTIONS, words):
+        found = _OPTION.fullmatch(word)
+        if found and found[1] not in known:
+            raise InputError(f"{found[1]}: there is no such option; {nearest(found[1], known)}")
 
 
 def run_command(command: Callable[[], int | None]) -> NoReturn:

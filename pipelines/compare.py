@@ -16,7 +16,7 @@ from lmlab.comparison.comparing import compare
 from lmlab.comparison.pages import print_comparison, write_comparison
 from lmlab.errors import InputError
 from lmlab.tracking.reading import Artifacts, RunRecord, children_of, find_sweep, read_runs
-from lmlab.tracking.store import tracking_address
+from lmlab.tracking.store import tracking_address, without_credentials
 from pipelines.command import parser_of, run_command
 
 log = logging.getLogger("lmlab")
@@ -35,12 +35,14 @@ def main() -> int:
     chosen.add_argument(
         "--runs", nargs="+", metavar="ID", help="runs by the beginnings of their ids, or by their names"
     )
-    parser.add_argument("--metric", help="rank by this metric; by default the first of the task")
+    parser.add_argument(
+        "--metric", help="rank by this metric, or by validation_bits_per_byte; by default the first of the task"
+    )
     parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER", help=f"default: {OUT}")
     options = parser.options()
     project = Path.cwd()
     # MLflow takes seconds to import.
-    log.info("reading the runs of %s", tracking_address(project))
+    log.info("reading the runs of %s", without_credentials(tracking_address(project)))
     runs = _chosen(project, options)
     with Artifacts(project) as artifacts:
         is_chosen = bool(options.sweep or options.where or options.runs)

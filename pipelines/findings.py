@@ -9,9 +9,11 @@ Example: python -m pipelines.findings
 
 from pathlib import Path
 
+from lmlab.comparison.pairing import Side, compare_sides
 from lmlab.errors import InputError
+from lmlab.evaluation.metrics import METRICS
 from lmlab.files import whole_file
-from lmlab.reported.grid import Contest, Rival, contests_of, fill_grid, grid_of
+from lmlab.reported.grid import Contest, Pairing, Rival, contests_of, fill_grid, grid_of
 from lmlab.reported.result import FOLDER, predictions_path, read_result, result_names, result_path
 from pipelines.command import parser_of, run_command
 from pipelines.compose import compose
@@ -38,7 +40,18 @@ def main() -> int:
 
 def find_contests(project: Path) -> list[Contest]:
     """All contests of the project's reported results."""
-    return contests_of(_rival(project, name) for name in result_names(project))
+    return contests_of((_rival(project, name) for name in result_names(project)), compare_rivals)
+
+
+def compare_rivals(best: Rival, second: Rival) -> Pairing:
+    """The paired bootstrap of their first seeds, whose predictions alone are kept.
+
+    Raises: InputError if these were measured against something else, or are too few.
+    """
+    ours, theirs = (Side(one.result.model, {str(one.result.seeds[0]): str(one.predictions)}) for one in (best, second))
+    metric = METRICS.get(best.metric).build(language=best.task.language)
+    verdict = compare_sides(ours, theirs, metric, best.bootstrap, Path)
+    return Pairing(verdict.difference, verdict.is_right_way, verdict.is_beyond_noise)
 
 
 def _rival(project: Path, name: str) -> Rival:

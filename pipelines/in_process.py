@@ -55,11 +55,18 @@ def run_pipeline(
     fingerprints = stage_fingerprints(project, params, source_digest)
     if not settings["runtime"].tracking:
         return run_stages(settings, work_folder(project), fingerprints, watch(Run()))
-    from lmlab.tracking.fill import fill
+    from lmlab.tracking.fill import fill, track
     from lmlab.tracking.run import tracked_run
+    from lmlab.tracking.store import sparing
     from lmlab.tracking.tracker import tracked_apart
 
     identity = run_identity(project, params, source_digest, name=name, parent=parent)
+    if _is_done(work_folder(project), fingerprints):
+        # Nothing runs, so the run is not shown as running: an interrupt would leave a finished one killed.
+        paths = run_stages(settings, work_folder(project), fingerprints, Run())
+        with sparing("filling in the run"):
+            track(project, identity, run_files(paths))
+        return paths
     if parent is None:
         with tracked_apart(project, identity) as run:
             paths = run_stages(settings, work_folder(project), fingerprints, watch(run))
@@ -122,6 +129,12 @@ def run_stages(settings: Mapping[str, Any], work: Path, fingerprints: Mapping[st
                 load_stage(name).call(settings, paths, run)
                 (folder / DONE).touch()
     return paths
+
+
+def _is_done(work: Path, fingerprints: Mapping[str, str]) -> bool:
+    """Whether no stage is left to run."""
+    paths = output_paths(work, fingerprints)
+    return all(is_complete(name, stage_folder(work, name, fingerprints[name]), paths) for name in MODULES)
 
 
 def output_paths(work: Path, fingerprints: Mapping[str, str]) -> dict[str, Path]:

@@ -1,7 +1,8 @@
 """Make a run the project's own setting, or its model the champion of its task.
 
 RUN is a run's id, its name, or the beginning of its id or fingerprint, as MLflow and `pipelines.compare` show them;
-`best` is the best of the newest sweep that did not fail whole, which `pipelines.compare --sweep latest` lists first.
+`best` is the best on validation of the newest sweep that did not fail whole: that with the fewest bits per byte on the
+validation split, in the mean over its seeds, of which the first is taken. The test split chooses nothing.
 Without --champion, conf/experiment/NAME.yaml is written with its settings, conf/config.yaml picks it and params.yaml is
 composed: `dvc repro` then gives the run's metrics. With --champion no file is written: the run's model is registered
 in MLflow under its task's name, if it is not yet, and gets the alias `champion` there, in place of the one before.
@@ -16,20 +17,25 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lmlab.comparison.comparing import compare
+from lmlab.comparison.comparing import best_on_validation
+from lmlab.comparison.origins import shortened_digest
 from lmlab.errors import InputError
 from lmlab.files import whole_file
-from lmlab.tracking.finding import find_one_run, read_settings
+from lmlab.tracking.finding import FoundRun, find_one_run, read_settings
+from lmlab.tracking.identity import CODE_TAG, SOURCE_TAG
 from lmlab.tracking.reading import LATEST, Artifacts, children_of, find_sweep, read_runs
 from lmlab.tracking.registry import CHAMPION, make_champion
-from lmlab.tracking.store import tracking_address
+from lmlab.tracking.store import tracking_address, without_credentials
 from pipelines.command import parser_of, run_command
 from pipelines.compose import CONF, compose, write_params
 from pipelines.differences import experiment_text, smallest_experiment
+from pipelines.in_process import source_digest_of
 from pipelines.settings import tracked, validate_params
+from pipelines.workspace import code_digest
 
 BEST = "best"
 CHOICE = re.compile(r"^(  - experiment: )(\S+)$", re.MULTILINE)
@@ -38,7 +44,7 @@ CHOICE = re.compile(r"^(  - experiment: )(\S+)$", re.MULTILINE)
 def main() -> int:
     """Write the experiment and params.yaml, or mark the champion."""
     parser = parser_of("promote", __doc__)
-    parser.add_argument("run", help="id, name or fingerprint of a run, or `best`")
+    parser.add_argument("run", help="id, name or fingerprint of a run, or `best`, on validation")
     parser.add_argument("--name", help="the experiment's name; by default made of task, model and seed")
     parser.add_argument("--force", action="store_true", help="replace an experiment of that name")
     parser.add_argument("--champion", action="store_true", help="make its model its task's champion; writes no file")
@@ -55,7 +61,7 @@ def main() -> int:
 
 
 def _meant(project: Path, run: str) -> str:
-    """The run as it was named; for `best` the id of the best one of the newest sweep that did not fail whole."""
+    """The run as it was named; for `best` the id of the best on validation of the newest sweep with results."""
     if run != BEST:
         return run
     with Artifacts(project) as artifacts:
@@ -64,9 +70,11 @@ def _meant(project: Path, run: str) -> str:
         at_work = [job.name for job in jobs if job.state == "RUNNING"]
         if at_work:
             raise InputError(f"{BEST}: {name} is not whole, {', '.join(at_work)} still runs: wait, or name a run")
-        comparison = compare(jobs, artifacts, metric=None, is_chosen=True)
-    best = comparison.sections[0].rows[0].runs[0].run
-    print(f"the best of {name}: {best.name} ({best.run_id[:8]})")
+        row = best_on_validation(jobs, artifacts)
+    best = row.runs[0].run
+    over = f", the mean over {len(row.runs)} seeds" if len(row.runs) > 1 else ""
+    reached = f"{row.value:.3f} bits per byte there{over}"
+    print(f"the best on validation of {name}: {best.name} ({best.run_id[:8]}), {reached}")
     return best.run_id
 
 
@@ -78,11 +86,13 @@ def champion_text(project: Path, run: str) -> str:
     done = make_champion(project, run)
     name, number = done.version
     replaced = f", in place of version {done.before}" if done.before not in (None, number) else ""
-    address = f"models:/{name}@{CHAMPION}"
+    address, store = f"models:/{name}@{CHAMPION}", tracking_address(project)
+    # A password stays where it is: in the variable that MLflow reads as well.
+    told = f"MLFLOW_TRACKING_URI={store} " if without_credentials(store) == store else ""
     return (
         f"{address} is now version {number}{replaced}\n"
         f"  apply it  python -m pipelines.apply --model {address}\n"
-        f"  serve it  MLFLOW_TRACKING_URI={tracking_address(project)} mlflow models serve -m {address} "
+        f"  serve it  {told}mlflow models serve -m {address} "
         "--env-manager local --host 127.0.0.1 --port 5001"
     )
 
@@ -106,7 +116,28 @@ def promote(project: Path, run: str, *, name: str | None, force: bool) -> None:
         partial.write_text(text, encoding="utf-8")
     _choose(name)
     write_params(compose([]))
-    print(f"wrote {path}; conf/config.yaml picks it, params.yaml is composed: `dvc repro` gives the run's metrics")
+    changes = _changes(project, found, wanted)
+    gives = "trains with the run's settings" if changes else "gives the run's metrics"
+    print(f"wrote {path}; conf/config.yaml picks it, params.yaml is composed: `dvc repro` {gives}")
+    if changes:
+        print(f"its numbers will differ from the run's, which had {' and '.join(changes)}")
+
+
+def _changes(project: Path, run: FoundRun, settings: Mapping[str, Any]) -> list[str]:
+    """What decided the run's numbers beside its settings and is another now, in words."""
+    now = {"code": (CODE_TAG, code_digest(project))}
+    # What is not here cannot be compared; `dvc repro` says what is missing.
+    with suppress(InputError, OSError):
+        now["data"] = SOURCE_TAG, source_digest_of(settings, project)
+    return [
+        f"other {what} ({_short(run.tags.get(tag))}, now {_short(digest)})"
+        for what, (tag, digest) in now.items()
+        if run.tags.get(tag) != digest
+    ]
+
+
+def _short(digest: str | None) -> str:
+    return shortened_digest(digest, without="unknown")
 
 
 def _name_of(settings: Mapping[str, Any]) -> str:

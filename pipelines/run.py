@@ -43,16 +43,17 @@ log = logging.getLogger("lmlab")
 SWEEP_OPTIONS = {"-m", "--multirun"}
 HELP_OPTIONS = {"-h", "--help"}
 DRY_RUN, RETRY_FAILED = "--dry-run", "--retry-failed"
+OPTIONS = SWEEP_OPTIONS | HELP_OPTIONS | {DRY_RUN, RETRY_FAILED}
 
 
 def main() -> int:
     """Compose, and run once or once for each job of a sweep; 2 if a run failed."""
     arguments = sys.argv[1:]
-    check_options(arguments, SWEEP_OPTIONS | HELP_OPTIONS | {DRY_RUN, RETRY_FAILED})
+    check_options(arguments, OPTIONS)
     if HELP_OPTIONS & set(arguments):
         print(__doc__)
         return 0
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    overrides = [argument for argument in arguments if argument not in OPTIONS]
     if SWEEP_OPTIONS & set(arguments):
         return _run_sweep(overrides, dry_run=DRY_RUN in arguments, retries_failed=RETRY_FAILED in arguments)
     params = compose(overrides)

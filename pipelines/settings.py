@@ -11,6 +11,7 @@ from lmlab.data.task import TaskSettings, fields_of
 from lmlab.data.tokenizer import TOKENIZERS
 from lmlab.errors import InputError
 from lmlab.evaluation.settings import EvaluationSettings
+from lmlab.evaluation.task_metrics import task_metrics
 from lmlab.export.settings import ExportSettings
 from lmlab.models import MODELS
 from lmlab.registry import Registry
@@ -49,6 +50,7 @@ def validate_params(params: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"{name}: this section is missing; compose params.yaml again: python -m pipelines.compose")
     found = {name: _validate_section(name, params[name]) for name in SECTIONS}
     _check_fields(found["source"], found["task"])
+    task_metrics(found["task"])
     return found
 
 

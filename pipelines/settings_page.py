@@ -27,8 +27,10 @@ OPENING = """# Settings
 
 Written by `python -m pipelines.settings_page` from the settings classes and `conf/`; a test compares. Set one on the
 command line (`python -m pipelines.run training.max_steps=500`), in an experiment (`conf/experiment/NAME.yaml`), or for
-good in the file that is named here, followed by `make repro`. A default in brackets is `conf/`'s own reference to
-another setting. `seed` (0 to 4294967295, default 1) draws weights, batches, dropout and resamples.
+good in the file that is named here, followed by `make repro`. A default is that of the file which the heading names;
+`conf/model_task/` and an experiment override some (`make repro` has `model.heads: 2` and `training.max_steps: 850`);
+`params.yaml` shows what is used. A default in brackets is `conf/`'s own reference to another setting. `seed` (0 to
+4294967295, default 1) draws weights, batches, dropout and resamples.
 """
 RANGES = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
 PLAIN = {
@@ -81,7 +83,8 @@ def _table(settings: type[Settings], path: str, file: Path) -> str:
 
 def _rows(settings: type[Settings], path: str, defaults: Any, comments: Mapping[str, str]) -> Iterator[Row]:
     meanings = _meanings(settings)
-    for name, field in settings.model_fields.items():
+    # What a class takes over comes before its own fields, and its name would stand among them.
+    for name, field in sorted(settings.model_fields.items(), key=lambda entry: entry[0] != "name"):
         if name == "name" and "." not in path:
             continue
         inner = _settings_in(field.annotation)

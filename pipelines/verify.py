@@ -1,5 +1,8 @@
 """Reproduce reported results: expected, got, tolerance and verdict of each number; exit code 1 where one misses.
 
+A level that is asked for and cannot be done for a result is said, and is a miss where the result was named or drawn, or
+where it could be done for none.
+
 Levels:
   score     the kept predictions scored again, exactly; of some data none may be kept
   evaluate  the bundle evaluated again, where this project holds it: from `make repro`, or in work/
@@ -21,7 +24,7 @@ from lmlab.bundle import WEIGHTS_NAME
 from lmlab.config import read_params
 from lmlab.errors import InputError
 from lmlab.files import file_digest, read_json
-from lmlab.reported.checking import Check, check_evaluation, check_file, check_scores
+from lmlab.reported.checking import Check, check_evaluation, check_file, check_scores, check_training
 from lmlab.reported.result import FOLDER, ReportedResult, predictions_path, read_result, result_names, result_path
 from lmlab.run import Run
 from lmlab.text import nearest
@@ -47,21 +50,30 @@ class Subject(NamedTuple):
 
 
 def main() -> int:
-    """Check, print the table, and return 1 if a number misses."""
+    """Check, print the table, and return 1 if a number misses or what was asked for was not checked."""
     parser = parser_of("verify", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"results in {FOLDER}; all without a name")
-    parser.add_argument("--level", choices=LEVELS, help="one level alone; without it score and evaluate")
+    parser.add_argument("--level", choices=LEVELS, help="one level alone; without it what can be scored and evaluated")
     parser.add_argument("--sample", type=int, metavar="N", help="of the results N, drawn at random")
     options = parser.options()
     project = Path.cwd()
-    levels = (options.level,) if options.level else CHEAP_LEVELS
+    names = _drawn(_chosen(project, options.names), options.sample)
     checks: list[Check] = []
-    for name in _drawn(_chosen(project, options.names), options.sample):
+    for name in names:
         subject = _subject(project, name)
-        for level in levels if _has_source(project, subject) else ("score",):
+        for level in (options.level,) if options.level else CHEAP_LEVELS:
             checks += _checks(project, subject, level)
     print_checks(checks)
-    return 0 if all(check.holds for check in checks) else MISSED_CODE
+    has_all = options.level is None or has_asked(names, checks, is_chosen=bool(options.names or options.sample))
+    return 0 if has_all and all(check.holds for check in checks) else MISSED_CODE
+
+
+def has_asked(names: Sequence[str], checks: Sequence[Check], *, is_chosen: bool) -> bool:
+    """Whether the level that was asked for was done: for each result that was chosen, for any where all are meant."""
+    unchecked = [name for name in names if name not in {check.result for check in checks}]
+    if unchecked:
+        print(f"not checked: {', '.join(unchecked)}", file=sys.stderr)
+    return not unchecked if is_chosen else len(unchecked) < len(names)
 
 
 def _chosen(project: Path, names: Sequence[str]) -> Sequence[str]:
@@ -94,6 +106,8 @@ def _subject(project: Path, name: str) -> Subject:
 def _checks(project: Path, subject: Subject, level: str) -> Iterator[Check]:
     result, settings = subject.result, subject.settings
     if level == "score":
+        if result.digests.predictions is None:
+            _say(subject, "its predictions are not kept, so its file alone is checked")
         yield check_file(result_path(project, result.name), result)
         yield from check_scores(
             result, predictions_path(project, result.name), settings["task"], settings["evaluation"].bootstrap
@@ -105,12 +119,11 @@ def _checks(project: Path, subject: Subject, level: str) -> Iterator[Check]:
 
 
 def _checks_of_bundle(project: Path, subject: Subject) -> Iterator[Check]:
-    name = subject.result.name
+    if not _has_source(project, subject):
+        return
     paths = find_outputs(project, subject.params)
     if paths is None:
-        print(
-            f"{name}: its bundle is not here, so it is not evaluated again; `--level train` trains it", file=sys.stderr
-        )
+        _say(subject, "its bundle is not here, so it is not evaluated again; `--level train` trains it")
         return
     with tempfile.TemporaryDirectory() as scratch:
         outputs = {part: Path(scratch) / part for part in ("evaluation", "predictions", "plots")}
@@ -120,12 +133,15 @@ def _checks_of_bundle(project: Path, subject: Subject) -> Iterator[Check]:
 
 
 def _checks_of_training(project: Path, subject: Subject) -> Iterator[Check]:
+    if not _has_source(project, subject):
+        return
     fingerprints = stage_fingerprints(project, subject.params, source_digest_of(subject.params, project))
     work_folder(project).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="verify-", dir=work_folder(project)) as scratch:
         paths = run_stages(subject.settings, Path(scratch), fingerprints, Run())
-        found = read_json(paths["evaluation"])
+        found, training = read_json(paths["evaluation"]), read_json(paths["training"])
     yield from check_evaluation(subject.result, found, level="train", has_same_weights=False)
+    yield from check_training(subject.result, training, found)
 
 
 def _has_source(project: Path, subject: Subject) -> bool:
@@ -133,9 +149,13 @@ def _has_source(project: Path, subject: Subject) -> bool:
     try:
         source_digest_of(subject.params, project)
     except (InputError, OSError) as error:
-        print(f"{subject.result.name}: its source is not here, so its file alone is checked ({error})", file=sys.stderr)
+        _say(subject, f"its source is not here, so it is neither evaluated nor trained again ({error})")
         return False
     return True
+
+
+def _say(subject: Subject, text: str) -> None:
+    print(f"{subject.result.name}: {text}", file=sys.stderr)
 
 
 def find_outputs(project: Path, params: Mapping[str, Any]) -> dict[str, Path] | None:

@@ -9,7 +9,7 @@ libraries, the source's content, and the fingerprint of the stage before.
 """
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,15 @@ def stage_fingerprints(project: Path, params: Mapping[str, Any], source_digest: 
     fingerprints: dict[str, str] = {}
     before = source_digest
     for name, stage in pipeline_file(project).items():
-        sections = {section: params[section] for section in stage.get("params", [])}
-        before = digest_of([name, sections, _code_digest(project, name), _given(stage, params), before])
+        settings = {path: setting_at(params, path) for path in stage.get("params", [])}
+        before = digest_of([name, settings, _code_digest(project, name), _given(stage, params), before])
         fingerprints[name] = before
     return fingerprints
+
+
+def setting_at(params: Mapping[str, Any], path: str) -> Any:
+    """The setting of that dotted path, or the whole section."""
+    return reduce(lambda section, name: section[name], path.split("."), params)
 
 
 def _given(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[object]:

@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +47,15 @@ def submitit_executor(jobs: SlurmJobs, *, setting: str, logs: Path, cpus: int, g
         **({"slurm_partition": jobs.partition} if jobs.partition else {}),
     )
     return executor
+
+
+def wait_for_local(cancelled: Iterable[Any]) -> None:
+    """Wait until those of these cancelled jobs that are processes of this machine are gone: a second or two."""
+    from submitit import LocalJob
+
+    for job in cancelled:
+        if isinstance(job, LocalJob):
+            job.wait()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 class Settings(BaseModel):
     """A section of the settings, or a part of one."""
 
+    # Built when first used: a stage needs few of them, and each takes time to build.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 

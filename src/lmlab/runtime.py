@@ -49,7 +49,7 @@ class RuntimeSettings(Settings):
     strategy: Literal["ddp", "fsdp"]
     """Where several processes train: each holds all weights (ddp), or a part of each (fsdp), which saves memory."""
     threads: PositiveInt | None
-    """Threads of torch in each process, and processes of cleaning and encoding; None shares out the cores."""
+    """Threads of torch in each process, and processes of cleaning and encoding; null shares out the cores."""
     preparation: Annotated[ProcessPreparation | SlurmPreparation | RayPreparation, Field(discriminator="name")]
     """Who cleans and encodes the parts of a large text; what they write is the same."""
     workers: int = Field(ge=0)

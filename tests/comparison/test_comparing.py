@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lmlab.comparison.comparing import compare
+from lmlab.comparison.comparing import best_on_validation, compare
 from lmlab.comparison.pages import Comparison
 from lmlab.comparison.rows import Evaluated
 from lmlab.errors import InputError
@@ -32,9 +32,56 @@ class KeptReports:
         return f"error of {run_id}"
 
 
-def _compare(runs: Sequence[Evaluated], *unfinished: Any, is_chosen: bool = False) -> Comparison:
+def _compare(
+    runs: Sequence[Evaluated], *unfinished: Any, is_chosen: bool = False, metric: str | None = None
+) -> Comparison:
     artifacts: Any = KeptReports(runs)
-    return compare([*(one.run for one in runs), *unfinished], artifacts, metric=None, is_chosen=is_chosen)
+    return compare([*(one.run for one in runs), *unfinished], artifacts, metric=metric, is_chosen=is_chosen)
+
+
+def _validated(
+    name: str, test: float, validation: float, *, model: str = "lstm", seed: str = "1", tokens: str = "50"
+) -> Evaluated:
+    """A run that reached these bits per byte on the test and on the validation split."""
+    metrics = {"training/validation_bits_per_byte": validation}
+    return evaluated(name, test, metrics=metrics, model_name=model, seed=seed, training_validation_tokens=tokens)
+
+
+# On the test split the LSTM is the best; on validation the GRU, in the mean over its seeds.
+VALIDATED = [
+    _validated("a", 1.0, 2.0, model="lstm"),
+    _validated("b", 3.0, 1.5, model="gru"),
+    _validated("c", 3.0, 2.1, model="gru", seed="2"),
+]
+
+
+def test_the_best_on_validation_is_chosen_without_a_look_at_the_test_split() -> None:
+    artifacts: Any = KeptReports(VALIDATED)
+    best = best_on_validation([one.run for one in VALIDATED], artifacts)
+    assert (best.name, best.value, len(best.runs)) == ("gru", pytest.approx(1.8), 2)
+    assert _compare(VALIDATED).sections[0].rows[0].name == "lstm"
+
+
+def test_without_the_figure_of_every_run_none_is_the_best_on_validation() -> None:
+    runs = [*VALIDATED, evaluated("d", 1.0, model_name="transformer")]
+    artifacts: Any = KeptReports(runs)
+    with pytest.raises(InputError, match=r"not known, for 1 of 4 runs without validation_bits_per_byte \(d\): name a"):
+        best_on_validation([one.run for one in runs], artifacts)
+
+
+def test_runs_that_validated_on_more_text_are_not_ranked_with_the_others() -> None:
+    runs = [_validated(name, 1.0, 2.0, tokens=name) for name in ("50", "90")]
+    artifacts: Any = KeptReports(runs)
+    with pytest.raises(InputError, match=r"they have another number of validation tokens \(50 and 90\)"):
+        best_on_validation([one.run for one in runs], artifacts)
+
+
+def test_runs_are_ranked_by_validation_when_asked_and_the_page_says_so() -> None:
+    [section] = _compare(VALIDATED, metric="validation_bits_per_byte").sections
+    assert section.title == "language modeling on a source, validation split"
+    assert [(row.name, row.value) for row in section.rows] == [("gru", pytest.approx(1.8)), ("lstm", 2.0)]
+    assert "Validation bits per byte on the validation split" in section.plots["ranking.svg"]
+    assert section.verdict.startswith("The best two are not tested")
 
 
 def _of_code(one: Evaluated, code: str) -> Evaluated:

@@ -74,13 +74,13 @@ def test_the_best_row_is_first_whichever_way_is_better() -> None:
         assert rows_of(runs, "bits_per_byte")[0].runs[0].run.name == best
 
 
-def test_costs_are_read_from_metrics_and_from_the_runs_times_where_these_lack() -> None:
+def test_costs_are_read_from_metrics_and_none_is_made_up_where_these_lack() -> None:
     metrics = {"seconds/train": 4.0, "memory/train_megabytes": 70.0}
     with_metrics, without = rows_of(
         [evaluated("a", 1.0, metrics=metrics, model_x="1"), evaluated("b", 2.0, model_x="2")], "bits_per_byte"
     )
     assert (with_metrics.seconds, with_metrics.megabytes) == (4.0, 70.0)
-    assert (without.seconds, without.megabytes) == (9.0, None)
+    assert (without.seconds, without.megabytes) == (None, None)
     # 6 times 1,000 parameters times 50 tokens.
     assert without.flop == 300_000
 
@@ -134,6 +134,7 @@ def test_runs_whose_numbers_do_not_compare_are_refused_with_the_reason(
         ("task.target", "target"),
         ("task.references", "field of references"),
         ("task.version", "version of the task"),
+        ("task.language", "language"),
     ],
 )
 def test_runs_that_answer_other_targets_are_refused_with_the_reason(setting: str, what: str) -> None:

@@ -111,3 +111,13 @@ def test_validation_takes_records_spread_over_the_split() -> None:
     assert kept.min() < 20
     assert kept.max() > 180
     assert text.num_bytes == 10 * 50
+
+
+def test_validation_reads_about_as_much_as_asked_for_however_long_records_are() -> None:
+    def read(lengths: list[int], max_tokens: int) -> int:
+        _, targets = _lanes(validation_text(_store(lengths), max_tokens=max_tokens, lanes=2, time=8, separator_id=0))
+        return int((targets != IGNORED).sum())
+
+    assert read([400] * 3, 100) == 400
+    assert read([400] * 30, 1000) == 800
+    assert read([5] * 100, 100) == 100

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lmlab.data.source import SPLITS
+from lmlab.data.cleaning.batches import batches
+from lmlab.data.source import SPLITS, Record
 from lmlab.data.sources import SOURCES
 from lmlab.errors import InputError
 from lmlab.files import check_seal, file_digest, folder_files, read_json
@@ -253,3 +254,13 @@ def test_every_source_stands_in_the_settings() -> None:
     needed = {"files": {"path": "x.txt"}, "hub": {"dataset": "someone/some_set"}}
     for name in SOURCES.names():
         assert source_settings(name, **needed.get(name, {})).name == name
+
+
+def test_a_first_record_of_millions_of_characters_comes_before_the_others() -> None:
+    texts = ["x" * 3_000_000, "short", "y" * 3_000_000, "short too"]
+    found = [
+        batch.columns[0]
+        for batch in batches(Record("train", text[:1], number, (text,)) for number, text in enumerate(texts))
+    ]
+    assert [text for column in found for text in column] == texts
+    assert len(found) > 1

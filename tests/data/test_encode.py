@@ -14,7 +14,15 @@ from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
 from lmlab.files import file_digest, folder_files, read_json
 from lmlab.run import Run
-from tests.corpus import LANGUAGE_MODELING, encode_records, runtime_settings, texts, tokenizer_settings, write_records
+from tests.corpus import (
+    COPYING,
+    LANGUAGE_MODELING,
+    encode_records,
+    runtime_settings,
+    texts,
+    tokenizer_settings,
+    write_records,
+)
 
 CHARACTERS = tokenizer_settings("characters", min_frequency=1)
 
@@ -109,3 +117,31 @@ def test_a_template_that_names_a_field_too_many_is_refused(tmp_path: Path) -> No
     records = write_records(tmp_path / "r", _splits(["ab"]))
     with pytest.raises(InputError, match="names the field 'texts', which the records lack; did you mean 'text'"):
         encode(EncodeSettings(task, CHARACTERS, runtime_settings()), EncodeInputs(records), outputs, Run())
+
+
+def test_what_a_task_is_measured_by_changes_no_token(tmp_path: Path) -> None:
+    records = write_records(tmp_path / "r", _splits(["ab", "b"]))
+    measured = {"language": "de", "references": "text", "metrics": ["bits_per_byte", "bleu"], "baselines": []}
+    digests = [
+        [
+            file_digest(path)
+            for folder in encode_records(records, tmp_path / name, CHARACTERS, task=task)
+            for path in folder_files(folder)
+        ]
+        for name, task in (("first", COPYING), ("second", COPYING | measured))
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_prompts_that_training_has_too_are_counted_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    splits = {"train": ["a", "b", "a", "c"], "validation": ["b", "d"], "test": ["a", "a", "b", "e"]}
+    records = write_records(tmp_path / "r", splits)
+    with caplog.at_level("WARNING", logger="lmlab"):
+        encode_records(records, tmp_path / "plain", CHARACTERS)
+        assert not caplog.messages
+        encode_records(records, tmp_path / "prompts", CHARACTERS, task=COPYING)
+    [message] = caplog.messages
+    assert message.startswith("3 of 4 records of the test split have their prompt in training too")
+    for name, expected in (("plain", [0, 0, 0]), ("prompts", [0, 1, 3])):
+        found = read_json(tmp_path / name / "encoding.json")["splits"]
+        assert [found[split]["prompts_in_training"] for split in splits] == expected

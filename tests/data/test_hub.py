@@ -314,3 +314,13 @@ def test_a_repository_that_is_not_there_or_brings_a_script_is_one_line(tmp_path:
         [script] = _read(tmp_path / "home", "owner/code", HF_ENDPOINT=hub.address)
     assert missing.startswith("source.dataset: the hub has no public data set 'owner/coed'; did you mean 'owner/code'?")
     assert script.startswith("source.dataset: owner/code needs its loading script code.py, and no code is run")
+
+
+def test_a_card_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("of another\n" * 100)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files: [{split: train, path: ../secret.txt}]\n---\n"
+    )
+    with pytest.raises(InputError, match=r"names a file outside the folder \(.*secret\.txt\): copy it there"):
+        list(_hub(tmp_path / "a", splits=ONLY_TRAIN).records())

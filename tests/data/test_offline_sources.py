@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lmlab.data import questions
-from lmlab.data.docstrings import body_of, summary_of
+from lmlab.data.docstrings import body_of, read_docstrings, summary_of
 from lmlab.data.numpydoc import (
     Entry,
     Section,
@@ -255,3 +255,10 @@ def test_package_questions_share_no_context_between_splits() -> None:
 @pytest.mark.long
 def test_the_default_packages_give_at_least_twenty_thousand_questions() -> None:
     assert sum(1 for _ in build_source("package_questions").records()) >= 20_000
+
+
+def test_code_that_is_nested_deeply_is_read(tmp_path: Path) -> None:
+    branches = "".join(f"elif x == {number}:\n    pass\n" for number in range(1200))
+    (tmp_path / "deep.py").write_text(f'"""Of the module."""\nif x:\n    pass\n{branches}def f():\n    """Of f."""\n')
+    found = read_docstrings(tmp_path / "deep.py", minimum_characters=1)
+    assert found == [("", "Of the module."), ("f", "Of f.")]

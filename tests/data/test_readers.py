@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -353,3 +354,9 @@ def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
 def test_an_unknown_extension_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(InputError, match=r"a\.pdf: files of this kind cannot be read; allowed: \.txt \.md \.jsonl"):
         kind_of(Path("a.pdf"))
+
+
+def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("text")
+    with pytest.raises(InputError, match=r"source\.path: the name of 'caf.udce9\.txt' in .* is not valid UTF-8"):
+        find_files(str(tmp_path), key="source.path")

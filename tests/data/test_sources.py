@@ -75,9 +75,9 @@ def test_another_package_moves_no_record_to_another_split() -> None:
 @pytest.mark.slow
 def test_reading_in_several_processes_gives_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "FILES_WORTH_A_POOL", 1)
-    monkeypatch.setattr(packages.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(packages, "num_cores", lambda: 2)
     pooled = list(build_source("package_docs", **SMALL).records())
-    monkeypatch.setattr(packages.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(packages, "num_cores", lambda: 1)
     assert pooled == list(build_source("package_docs", **SMALL).records())
 
 

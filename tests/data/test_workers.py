@@ -102,6 +102,13 @@ def test_what_a_part_is_refused_for_is_said_as_it_is_said_here(nodes: Nodes) -> 
     assert _on_ray(nodes, "refused") == line
 
 
+def test_jobs_of_this_machine_are_gone_once_another_is_refused() -> None:
+    before = psutil.Process().children()
+    with pytest.raises(InputError, match="record 0"):
+        list(worked(_jobs(parts_per_job=1), "first_refused"))
+    assert psutil.Process().children() == before
+
+
 @pytest.mark.long
 def test_a_job_that_dies_is_one_line_and_leaves_no_file() -> None:
     with pytest.raises(InputError, match="a job of runtime/preparation=submitit was lost .*run the same command again"):

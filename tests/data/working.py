@@ -55,13 +55,20 @@ def process(number: int) -> Iterator[int]:
     yield os.getppid()
 
 
+def first_refused(number: int) -> Iterator[int]:
+    """As `waiting`, but for the first number, which a user would have to mend."""
+    if number == 0:
+        raise InputError("record 0: no such number")
+    yield from waiting(number)
+
+
 def waiting(number: int) -> Iterator[int]:
     """Nothing for a long time."""
     time.sleep(60)
     yield number
 
 
-WORK = {work.__name__: work for work in (doubled, refused, killed, process, waiting)}
+WORK = {work.__name__: work for work in (doubled, refused, killed, process, waiting, first_refused)}
 
 
 def worked(

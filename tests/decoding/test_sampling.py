@@ -7,6 +7,7 @@ from torch import Tensor
 from lmlab.decoding.generate import generate
 from lmlab.decoding.sampling import Sampling, draw, keep_top_k, keep_top_p
 from lmlab.models.architectures.language_model import LanguageModel, State
+from tests.decoding.tiny_models import KINDS, tiny_model
 
 GREEDY = Sampling(temperature=0, top_k=0, top_p=1)
 PLAIN = Sampling(temperature=1, top_k=0, top_p=1)
@@ -62,6 +63,17 @@ class CountingModel(LanguageModel):
 
     def logits(self, features: Tensor) -> Tensor:
         return features
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_prompt_longer_than_the_context_is_answered_alike_beside_any_other(kind: str) -> None:
+    model = tiny_model(kind, seed=1)
+    long, short = [1 + number % 20 for number in range(61)], [3, 4, 5]
+
+    def answer(*prompts: list[int]) -> list[int]:
+        return generate(model, prompts, max_new_tokens=40, sampling=GREEDY, stop_ids=frozenset(), seed=0)[0]
+
+    assert answer(long, short) == answer(long) == answer(long, long[:40], short)
 
 
 def test_generate_ends_before_the_first_stop_token() -> None:

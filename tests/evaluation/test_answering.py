@@ -218,3 +218,15 @@ def test_sentences_end_where_a_reader_would_end_them(text: str, expected: list[s
 )
 def test_words_are_runs_of_letters_and_digits(language: str | None, text: str, expected: list[str]) -> None:
     assert words(text, language=language) == expected
+
+
+def test_logistic_regression_reads_texts_that_share_no_word(tmp_path: Path) -> None:
+    train = [{"text": f"name{number}", "label": "ab"[number % 2]} for number in range(1200)]
+    found = answers_to(tmp_path, "tfidf_logistic_regression", train[:4], CLASSIFICATION, train=train)
+    assert found.texts == ["a", "b", "a", "b"]
+
+
+def test_logistic_regression_refuses_texts_without_words(tmp_path: Path) -> None:
+    train = [{"text": "\U0001f600", "label": label} for label in "ab"]
+    with pytest.raises(InputError, match=r"task\.baselines: tfidf_logistic_regression finds no word in the training"):
+        answers_to(tmp_path, "tfidf_logistic_regression", train, CLASSIFICATION)

@@ -343,3 +343,14 @@ def test_documents_are_resampled_where_there_are_enough() -> None:
 def test_records_are_resampled_where_documents_are_few() -> None:
     units = resampling_units(np.array([5, 5, 2, 9]), min_documents=4)
     assert (units.kind, units.total, units.numbers.tolist()) == ("records", 4, [0, 1, 2, 3])
+
+
+def test_rouge_says_where_a_text_has_no_word_for_it_without_a_language(caplog: pytest.LogCaptureFixture) -> None:
+    references = [["лиса"], ["fox"], ["!"], ["5", "猫"]]
+    with caplog.at_level("WARNING", logger="lmlab"):
+        assert value_of("rouge1", answered(["лиса", "fox", "!", "5"], references), "ru") == 3 / 4
+        assert not caplog.messages
+        assert value_of("rouge1", answered(["лиса", "fox", "!", "5"], references)) == 2 / 4
+        value_of("rouge2", answered(["лиса", "fox", "!", "5"], references))
+    [message] = caplog.messages
+    assert message.startswith("1 of 4 right answers have no letter from a to z")

@@ -203,6 +203,11 @@ def test_a_prompt_is_closed_where_the_model_was_trained_so(tmp_path: Path) -> No
     closed = _bundle(tmp_path / "closed", _bpe(), prompt="{text}")
     assert "create_completion('the cat', " in exporter.usage(load_bundle(opened), "the cat")
     assert f"create_completion('the cat{SEPARATOR}', " in exporter.usage(load_bundle(closed), "the cat")
+    inner = json.loads(_bpe().inner.to_str().replace(SEPARATOR, "<|im_end|>"))
+    named = Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(inner)), named={"eos_token": "<|im_end|>"})
+    usage = exporter.usage(load_bundle(_bundle(tmp_path / "named", named, prompt="{text}")), "the cat")
+    assert "create_completion('the cat<|im_end|>', " in usage
+    assert "A prompt ends with `<|im_end|>`" in usage
 
 
 @pytest.mark.parametrize("split_digits", [False, True])

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lmlab.config import read_params
 from lmlab.tracking import RunIdentity, open_store, tracked_run
 from tests.faults.conftest import Record
 from tests.faults.faulty import (
@@ -24,7 +25,7 @@ from tests.faults.faulty import (
     tree_of,
 )
 from tests.faults.table import GOES_ON, Injection
-from tests.pipelines.tiny import command_of, kill_group
+from tests.pipelines.tiny import command_of, kill_group, write_lock
 from tests.tracking.conftest import made_up_identity
 from tests.tracking.servers import free_port, mlflow_server
 from tests.tracking.stored import only_run, steps
@@ -219,6 +220,7 @@ def test_a_database_locked_for_the_whole_training_costs_a_warning_and_is_filled_
 
 
 def _fill_in(project: Path, address: str) -> None:
+    write_lock(project, read_params(project / "params.yaml"))
     environment = {**stage_environment(project, "track"), "MLFLOW_TRACKING_URI": address}
     done = subprocess.run(
         command_of("track"), cwd=project, env=environment, capture_output=True, text=True, check=False

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 from ray import exceptions as ray_errors
 
+from hydra_plugins.lmlab_launchers import _local
 from hydra_plugins.lmlab_launchers._cluster import _ray_result
 from hydra_plugins.lmlab_launchers._shipping import Shipment
 from tests.laws.imports import PROJECT
@@ -223,3 +225,15 @@ def test_a_setting_that_does_not_fit_is_named(arguments: list[str], message: str
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert message in said
+
+
+def test_a_process_that_is_gone_already_does_not_keep_the_others_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    started = [subprocess.Popen(command) for _ in range(2)]
+    children = [psutil.Process(process.pid) for process in started]
+    started[0].kill()
+    started[0].wait()
+    parent = SimpleNamespace(children=lambda **_: children)
+    monkeypatch.setattr(_local, "psutil", SimpleNamespace(Process=lambda: parent, NoSuchProcess=psutil.NoSuchProcess))
+    _local._end([])
+    assert started[1].wait(timeout=30) in (-signal.SIGTERM, -signal.SIGKILL)

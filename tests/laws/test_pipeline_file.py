@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lmlab.config import read_params
+from lmlab.data.task import Answering, TaskSettings
 from pipelines.compose import compose, params_text
 from pipelines.settings import UNTRACKED, validate_params
 from pipelines.stages import MODULES, load_stage
@@ -36,7 +37,15 @@ def test_the_stages_are_those_of_the_pipelines_in_their_order() -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_params_are_the_sections_that_the_stage_reads(name: str) -> None:
     sections = set(load_stage(name).settings._fields) - UNTRACKED  # type: ignore[attr-defined]
-    assert set(STAGES[name].get("params", [])) == sections
+    named = STAGES[name].get("params", [])
+    assert {path.partition(".")[0] for path in named} == sections
+    assert {path for path in named if "." in path} <= {f"task.{field}" for field in TaskSettings.model_fields}
+
+
+def test_encoding_depends_on_what_a_model_learns_of_its_task_and_not_on_what_measures_it() -> None:
+    learned = {*Answering.model_fields, "target", "choices"}
+    named = {path.partition(".")[2] for path in STAGES["encode"]["params"] if path.startswith("task.")}
+    assert named == learned
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,6 +1,7 @@
 """Every file of conf/ validates, and every key that conf/ does not know is refused by its full path."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -101,6 +102,11 @@ def test_a_misspelt_override_gets_the_nearest_right_one(override: str, message: 
             r"label: COLUMN}'",
         ),
         (["experiment=null"], "'~experiment'"),
+        (["task.metrics=[bits_per_bite]"], r"task\.metrics: no metric .*'bits_per_bite'; did you mean 'bits_per_byte'"),
+        (["task.metrics=[accuracy]"], r"task\.metrics: accuracy measures answers, and task language_modeling has no"),
+        (["task.baselines=[unigramm]"], r"task\.baselines: no baseline .*'unigramm'; did you mean 'unigram'"),
+        (["task.baselines=[copy_source]"], r"task\.baselines: copy_source answers prompts, and task language_modeling"),
+        (["task.references=txt"], r"references: the templates have no field 'txt'; did you mean 'text'"),
         (["training.max_steps=null"], "max_steps and max_tokens are both null"),
         (["source.fractions.train=0.5"], "fractions"),
         (["model.name=nope"], "no model is called 'nope'"),
@@ -114,3 +120,10 @@ def test_a_value_out_of_range_is_said_with_its_path(overrides: list[str], messag
 
 def test_untracked_sections_are_the_machines_alone() -> None:
     assert {"runtime"} == UNTRACKED
+
+
+def test_the_fine_tuning_of_the_readme_has_the_shape_of_what_it_begins_from() -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    [words] = re.findall(r"pipelines\.run (experiment=topics_docs model\S+ model\S+) \\\n", readme)
+    tuned, begun = compose(words.split())["model"], compose([])["model"]
+    assert tuned | {"dropout": 0} == begun | {"dropout": 0}

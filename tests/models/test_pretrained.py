@@ -1,5 +1,6 @@
 """Pretrained models answer as transformers has them answer, through every way of decoding, and from a bundle too."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,8 @@ def test_every_weight_learns(kind: str, folders: dict[str, Path]) -> None:
     logits, _ = model(tokens)
     logits[:, 5:].square().sum().backward()
     assert all(weight.grad is not None for weight in model.parameters())
+    # How many tokens an encoder reads and how many a decoder is not known.
+    assert math.isnan(model.training_operations(tokens=9, targets=4, length=9)) == (kind == "t5")
     # Other software takes the separator for padding, which would never learn.
     embedding = model.embedding_parameters()[0]
     assert embedding.grad is not None

@@ -51,6 +51,11 @@ def test_a_text_is_answered(models: dict[str, Path], said: Said) -> None:
     assert said("--model", models["translation"], "the cat") == f"{reply.text}\n"
 
 
+@pytest.mark.parametrize("words", [["-5 degrees"], ["- a cat"], ["--", "-5"], ["--", "--beams"], ["--", "-h"]])
+def test_a_text_may_begin_with_a_dash(words: list[str], models: dict[str, Path], said: Said) -> None:
+    assert json.loads(said("--model", models["translation"], "--jsonl", *words))["source"] == words[-1]
+
+
 def test_a_text_goes_on_as_the_options_say(models: dict[str, Path], said: Said) -> None:
     told = ("--model", models["language_modeling"], "the cat")
     greedy = said(*told, "--temperature", "0")

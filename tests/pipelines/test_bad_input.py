@@ -85,6 +85,7 @@ OVERRIDES = {
     "seed=1.5": ["seed", "whole number", "1.5"],
     "model.width=100": ["model", "heads", "nearest right width"],
     "source.fractions.test=0.5": ["source.fractions", "sum to 1"],
+    "-5 degrees": ["'-5 degrees' is no override"],
     "--multirum": ["--multirum: there is no such option", "'--multirun'"],
 }
 

@@ -55,12 +55,14 @@ def test_the_latest_sweep_is_ranked_with_means_over_seeds(swept: Path, tmp_path:
 
 
 def test_the_best_of_the_latest_sweep_can_be_promoted_without_its_id(swept: Path, tmp_path: Path) -> None:
-    compared = run_command(swept, "compare", "--sweep", "latest", "--out", str(tmp_path))
+    by_validation = ["--metric", "validation_bits_per_byte"]
+    compared = run_command(swept, "compare", "--sweep", "latest", *by_validation, "--out", str(tmp_path))
     first = next(line.split()[4] for line in compared.stdout.splitlines() if "±" in line)
     done = run_command(swept, "promote", "best", "--champion")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("the best of sweep model=")
-    assert f"({first})" in done.stdout.splitlines()[0]
+    assert done.stdout.startswith("the best on validation of sweep model=")
+    assert f"({first}), " in done.stdout.splitlines()[0]
+    assert done.stdout.splitlines()[0].endswith(" bits per byte there, the mean over 2 seeds")
     assert "models:/language_modeling@champion is now version" in done.stdout
 
 

@@ -1,5 +1,6 @@
 """A run of a sweep becomes the project's own setting."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -9,11 +10,16 @@ import pytest
 from lmlab.config import read_params
 from lmlab.tracking import RunIdentity, open_store, track
 from lmlab.tracking.reading import find_sweep
+from lmlab.tracking.registry import Promotion, RegisteredVersion
 from lmlab.tracking.run import begin_run
 from lmlab.tracking.sweep import open_sweep
+from pipelines import promote
 from pipelines.compose import compose, params_text
 from pipelines.differences import experiment_text, smallest_experiment
+from pipelines.in_process import source_digest_of
 from pipelines.settings import tracked
+from pipelines.workspace import code_digest
+from tests.comparison.runs import evaluated
 from tests.laws.imports import PROJECT
 from tests.pipelines.conftest import Fails, main_of
 from tests.pipelines.tiny import run_command
@@ -115,6 +121,18 @@ def test_a_champion_is_marked_in_the_registry_and_no_file_is_written(
     assert not (project / "params.yaml").exists()
 
 
+def test_how_the_champion_is_served_is_said_without_the_stores_password(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        promote, "make_champion", lambda *_: Promotion(RegisteredVersion("translation", number=1), before=None)
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@host")
+    assert "  serve it  mlflow models serve -m models:/translation@champion" in promote.champion_text(project, "run")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host")
+    assert "  serve it  MLFLOW_TRACKING_URI=http://host mlflow models serve" in promote.champion_text(project, "run")
+
+
 def test_a_run_that_cannot_be_the_champion_is_said(project: Path, fails: Fails) -> None:
     run_id, _ = _tracked_run(project, "model=lstm", "model=lstm")
     assert "has no model: its stage export has not been tracked" in fails("promote", run_id, "--champion")
@@ -130,6 +148,50 @@ def _sweep_with_a_job(project: Path, name: str, state: str) -> None:
     run_id, _ = begin_run(store, identity, project, live=True)
     if state != "RUNNING":
         store.client.set_terminated(run_id, state)
+
+
+def _finished_job(project: Path, model: str, *, test: float, validation: float | None) -> None:
+    """A finished job of the sweep `models` that reached these bits per byte."""
+    parent = open_sweep(project, name="models", fingerprint="models", settings={})
+    settings = tracked(compose([f"model={model}"]))
+    identity = RunIdentity(model, f"model={model}", settings, "s0urce", code_digest(project), parent)
+    store = open_store(project)
+    run_id, _ = begin_run(store, identity, project, live=False)
+    store.client.log_dict(run_id, dict(evaluated(model, test).evaluation), "reports/evaluation.json")
+    if validation is not None:
+        store.client.log_metric(run_id, "training/validation_bits_per_byte", validation)
+    store.client.set_terminated(run_id, "FINISHED")
+
+
+def test_the_best_is_chosen_on_validation_and_other_data_than_now_is_said(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _finished_job(project, "lstm", test=1.0, validation=2.0)
+    _finished_job(project, "gru", test=1.1, validation=1.9)
+    monkeypatch.setattr(sys, "argv", ["pipelines.promote", "best", "--name", "chosen"])
+    assert main_of("promote")() == 0
+    chosen, wrote, other = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"the best on validation of models: model=gru \(\w{8}\), 1\.900 bits per byte there", chosen)
+    assert wrote.endswith("`dvc repro` trains with the run's settings")
+    assert re.fullmatch(r"its numbers .* the run's, which had other data \(#s0urce, now #\w{8}\)", other)
+    assert read_params(project / "params.yaml")["model"]["name"] == "gru"
+
+
+def test_the_best_is_not_guessed_where_a_run_says_nothing_of_validation(project: Path, fails: Fails) -> None:
+    _finished_job(project, "lstm", test=1.0, validation=2.0)
+    _finished_job(project, "gru", test=1.1, validation=None)
+    assert "1 of 2 runs without validation_bits_per_byte (model=gru): name a run" in fails("promote", "best")
+
+
+def test_a_run_of_this_code_and_data_is_promised_its_metrics(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tracked(compose(["experiment=translation_phrases"]))
+    source, code = source_digest_of(settings, project), code_digest(project)
+    begin_run(open_store(project), RunIdentity("f1", "phrases", settings, source, code, None), project, live=False)
+    monkeypatch.setattr(sys, "argv", ["pipelines.promote", "phrases", "--name", "phrases"])
+    assert main_of("promote")() == 0
+    assert capsys.readouterr().out.endswith("`dvc repro` gives the run's metrics\n")
 
 
 def test_the_latest_sweep_is_one_with_results_and_its_best_waits_for_all_jobs(project: Path, fails: Fails) -> None:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from lmlab.files import read_json, write_seal
 from lmlab.reported.checking import Check
 from lmlab.reported.result import read_result, result_path
-from pipelines.verify import print_checks
+from pipelines.verify import has_asked, print_checks
 from tests.pipelines.tiny import TINY, TRANSFORMER, new_project, run_command
 
 pytestmark = pytest.mark.long
@@ -38,6 +38,17 @@ def test_the_table_of_checks_takes_no_text_for_markup(capsys: pytest.CaptureFixt
     print_checks([Check("tiny", "score", "overrides", "[/data] :x:", "source.columns=[text]", None)])
     said = capsys.readouterr().out
     assert all(text in said for text in ("[/data] :x:", "source.columns=[text]", "MISSES", "0 of 1 hold"))
+
+
+@pytest.mark.parametrize(
+    ("checked", "is_chosen", "has_all"),
+    [(["a", "b"], True, True), (["a"], True, False), (["a"], False, True), ([], False, False)],
+)
+def test_what_was_asked_for_is_done_for_each_that_was_chosen_or_for_any_of_all(
+    checked: list[str], is_chosen: bool, has_all: bool
+) -> None:
+    checks = [Check(name, "train", "steps", 1.0, 1.0, None) for name in checked]
+    assert has_asked(["a", "b"], checks, is_chosen=is_chosen) == has_all
 
 
 def test_a_result_says_what_the_trainings_gave(recorded: Path) -> None:
@@ -69,7 +80,10 @@ def test_an_untouched_result_holds_at_every_level(project: Path) -> None:
     assert trained.returncode == 0, trained.stdout + trained.stderr
     assert "drawn: tiny\n" in trained.stderr
     assert "stage train\n" in trained.stderr
-    assert trained.stdout.splitlines()[-1] == "4 of 4 hold"
+    # The records and three metrics; tokenizer, parameters, steps and tokens; each value of a baseline.
+    baselines = read_result(result_path(project, NAME)).baselines.values()
+    count = 4 + 4 + sum(len(baseline.metrics) for baseline in baselines)
+    assert trained.stdout.splitlines()[-1] == f"{count} of {count} hold"
     assert not list(project.glob("work/verify-*"))
 
 
@@ -109,6 +123,11 @@ def test_a_bundle_that_is_not_here_is_said_and_not_counted(project: Path) -> Non
     assert done.returncode == 0
     assert "tiny: its bundle is not here" in done.stderr
     assert done.stdout.splitlines()[-1] == "11 of 11 hold"
+    for arguments in ([], [NAME], ["--sample", "1"]):
+        asked = run_command(project, "verify", *arguments, "--level", "evaluate")
+        assert asked.returncode == 1
+        assert "tiny: its bundle is not here" in asked.stderr
+        assert asked.stderr.splitlines()[-1] == "not checked: tiny"
 
 
 def test_of_data_that_may_not_be_given_away_no_text_is_kept(project: Path) -> None:
@@ -119,10 +138,14 @@ def test_of_data_that_may_not_be_given_away_no_text_is_kept(project: Path) -> No
     # The file; the records and three metrics from the bundle.
     assert done.stdout.splitlines()[-1] == "5 of 5 hold"
     (project / "my.txt").unlink()
-    elsewhere = run_command(project, "verify", "--level", "train")
+    elsewhere = run_command(project, "verify")
     assert elsewhere.returncode == 0, elsewhere.stderr
-    assert "tiny: its source is not here" in elsewhere.stderr
     assert elsewhere.stdout.splitlines()[-1] == "1 of 1 hold"
+    asked = run_command(project, "verify", "--level", "train")
+    assert asked.returncode == 1
+    assert "tiny: its source is not here" in asked.stderr
+    assert asked.stderr.splitlines()[-1] == "not checked: tiny"
+    assert asked.stdout.splitlines()[-1] == "0 of 0 hold"
 
 
 def test_bad_names_are_refused(project: Path) -> None:

@@ -10,7 +10,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from lmlab.files import read_json
+from lmlab.results import flat_numbers
+from lmlab.search.settings import TRAINING_NUMBERS
 from lmlab.tracking import open_store
+from pipelines import in_process
+from pipelines.compose import compose
 from tests.pipelines.tiny import TINY, TRANSFORMER, kill_group, run_command, start_command, write_text
 
 pytestmark = pytest.mark.slow
@@ -50,7 +54,9 @@ def _planned(project: Path, *overrides: str) -> list[str]:
     return [line.split()[0] for line in done.stdout.splitlines()]
 
 
-def test_a_run_writes_everything_and_a_second_one_redoes_no_stage(project: Path) -> None:
+def test_a_run_writes_everything_and_a_second_one_redoes_no_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert _planned(project) == ["run"] * 6
     assert not (project / "work").exists()
     done = run_command(project, "run", *TINY, *TRANSFORMER)
@@ -70,6 +76,23 @@ def test_a_run_writes_everything_and_a_second_one_redoes_no_stage(project: Path)
     assert _planned(project) == ["skip"] * 6
     assert {path: path.stat().st_mtime_ns for path in (project / "work").rglob("*.json")} == written
     assert len(_runs(project)) == 1
+    # A search knows the objectives that it may be given.
+    assert set(flat_numbers(read_json(train / "training.json"))) == set(TRAINING_NUMBERS)
+    _interrupt_while_nothing_runs(project, monkeypatch)
+    [run] = _runs(project)
+    assert run.info.status == "FINISHED"
+
+
+def _interrupt_while_nothing_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in a run whose stages are all done."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(in_process, "run_files", interrupted)
+    params = compose([*TINY, *TRANSFORMER])
+    with pytest.raises(KeyboardInterrupt):
+        in_process.run_pipeline(params, project, name="again", parent=None)
 
 
 def test_several_values_without_m_are_refused(project: Path) -> None:

@@ -91,6 +91,18 @@ def test_objectives_are_given_on_the_command_line(
         _run(monkeypatch, "hydra.sweeper.objectives=[parameters]", "model.layers=1,2", "--dry-run")
 
 
+def test_an_objective_that_no_job_can_have_is_refused_before_anything_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phrases = ["experiment=translation_phrases", "model.layers=1,2", "--dry-run"]
+    with pytest.raises(InputError, match="no job has the metric blue; did you mean 'bleu'"):
+        _run(monkeypatch, *phrases, "hydra.sweeper.objectives=[blue:maximize]")
+    assert _run(monkeypatch, *phrases, "hydra.sweeper.objectives=[bleu_low:maximize]") == 0
+    assert (
+        _run(monkeypatch, *phrases, "task=translation,summarization", "hydra.sweeper.objectives=[rouge1:maximize]") == 0
+    )
+
+
 def test_failed_trials_of_a_search_are_tried_again_when_asked(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

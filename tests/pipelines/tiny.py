@@ -1,12 +1,18 @@
 """The commands as a user runs them, with settings so small that a whole pipeline takes seconds."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from pipelines.stages import stage_paths
+from pipelines.workspace import pipeline_file, setting_at
 from tests.corpus import texts
 from tests.laws.imports import PROJECT
 
@@ -52,6 +58,24 @@ def new_project(folder: Path) -> Path:
 def write_text(project: Path) -> None:
     """The user's own text: my.txt, documents parted by blank lines."""
     (project / "my.txt").write_text("\n".join(texts(200, seed=1)), encoding="utf-8")
+
+
+def write_lock(project: Path, params: Mapping[str, Any], *, trained: str = "", evaluated: str = "") -> None:
+    """dvc.lock as if DVC had run all stages with these settings, and recorded the files that are there.
+
+    `trained` and `evaluated` are the digests of the bundle that was written and of the one that was read.
+    """
+    stages: dict[str, dict] = {}
+    for name, stage in pipeline_file(PROJECT).items():
+        outs = [path.path for path in stage_paths(name) if path.is_written and (project / path.path).is_file()]
+        digests = {path: hashlib.md5((project / path).read_bytes()).hexdigest() for path in outs}
+        stages[name] = {
+            "params": {"params.yaml": {key: setting_at(params, key) for key in stage.get("params", [])}},
+            "outs": [{"path": path, "md5": digest} for path, digest in digests.items()],
+        }
+    stages["train"]["outs"].append({"path": "models/bundle", "md5": trained})
+    stages["evaluate"]["deps"] = [{"path": "models/bundle", "md5": evaluated}]
+    (project / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}), encoding="utf-8")
 
 
 def environment() -> dict[str, str]:

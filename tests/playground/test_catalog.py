@@ -56,3 +56,14 @@ def test_aliases_come_before_versions_and_new_versions_before_old_ones(tmp_path:
         Choice("translation version 9", "models:/translation/9"),
     ]
     assert len(found) == 12
+
+
+def test_a_store_that_fails_is_named_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lmlab.tracking import store
+
+    address = "http://user:secret@host"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    # Its client is none at all: whatever is asked of it fails.
+    monkeypatch.setattr(store, "open_store", lambda _: store.Store(None, "1", address, tmp_path))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="the registered models of http://host cannot be read"):
+        project_catalog(tmp_path, []).stored()

@@ -11,7 +11,7 @@ from lmlab.evaluation.metric import Examples
 from lmlab.evaluation.predictions import Predictions, write_predictions
 from lmlab.evaluation.settings import BootstrapSettings
 from lmlab.files import file_digest
-from lmlab.reported.checking import Check, check_evaluation, check_scores, score_again
+from lmlab.reported.checking import Check, check_evaluation, check_scores, check_training, score_again
 from tests.evaluation.test_evaluate import TASK
 from tests.reported.results import METRIC, RESULT, result
 
@@ -70,6 +70,31 @@ def test_other_test_records_miss() -> None:
     evaluation = {"bits_per_byte": 1.5, "details": {"test_digest": "s" * 64}}
     first, second = check_evaluation(result(), evaluation, level="train", has_same_weights=False)
     assert (first.what, first.holds, second.holds) == ("test records", False, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "missed"),
+    [
+        ({}, []),
+        ({"tokenizer_digest": "u" * 64}, ["tokenizer"]),
+        ({"parameters": 1_328_511}, ["parameters"]),
+        ({"steps": 9}, ["steps"]),
+        ({"tokens": 20_481}, ["training tokens"]),
+        # Half a percent of 1.8 is 0.009.
+        ({"baseline/xz/bits_per_byte": 1.808}, []),
+        ({"baseline/xz/bits_per_byte": 1.82}, ["baseline/xz/bits_per_byte"]),
+    ],
+)
+def test_a_training_made_again_has_the_reported_size_length_tokens_and_baselines(
+    changes: dict, missed: list[str]
+) -> None:
+    training = {"parameters": 1_328_512, "steps": 10, "tokens": 20_480}
+    baselines = {"baseline/xz/bits_per_byte": 1.8, "baseline/unigram/bits_per_byte": 2.9}
+    found = {"tokenizer_digest": "t" * 64, **training, **baselines, **changes}
+    evaluation = {**found, "details": {"tokenizer_digest": found["tokenizer_digest"]}}
+    checks = list(check_training(result(), found, evaluation))
+    assert len(checks) == 6
+    assert [check.what for check in checks if not check.holds] == missed
 
 
 def test_equality_is_asked_where_there_is_no_tolerance() -> None:

@@ -23,6 +23,7 @@ COUNTS = {
     "unknown_tokens": 0,
     "unknown_share": 0.0,
     "cut_prompts": 7,
+    "prompts_in_training": 0,
     "longest_prompt": 300,
     "longest_example": 312,
 }
@@ -299,3 +300,33 @@ def test_sizes_are_said_for_people() -> None:
 
 def test_long_examples_are_cut_and_the_cut_is_said() -> None:
     assert shortened("x" * 405) == "x" * 400 + " [5 more characters]"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "trained from scratch"),
+        ({"started_from": "abc"}, "trained on from another bundle"),
+        ({"model": "pretrained", "started_from": "abc"}, "trained on from a pretrained model"),
+        (
+            {"model": "pretrained", "started_from": "abc", "steps": 0},
+            "with the weights of a pretrained model as they are",
+        ),
+        # An architecture of transformers with fresh weights.
+        ({"model": "pretrained"}, "trained from scratch"),
+    ],
+)
+def test_where_the_weights_come_from_is_said(inputs: ReportInputs, tmp_path: Path, changes: dict, said: str) -> None:
+    inputs.training.write_text(json.dumps({**TRAINING, **changes}), encoding="utf-8")
+    page, markdown = render(inputs, tmp_path)
+    assert f"parameters, {said}</h1>" in page
+    assert f"parameters, {said}" in markdown
+
+
+def test_a_tokenizer_that_was_there_is_not_said_to_be_trained_here(inputs: ReportInputs, tmp_path: Path) -> None:
+    assert "was trained on the training split alone, which uses 290 of them" in render(inputs, tmp_path)[0]
+    tokenizer = {"name": "existing", "vocabulary_size": 300}
+    inputs.encoding.write_text(json.dumps({**ENCODING, "tokenizer": tokenizer}), encoding="utf-8")
+    page = render(inputs, tmp_path)[0]
+    assert "was taken over as it is; the training split uses 290 of them" in page
+    assert "trained on the training split" not in page

@@ -56,6 +56,12 @@ def test_settings_of_ten_thousand_characters_and_more_than_a_hundred_keys_arrive
     assert f"prompt: {long}\n" in _artifact(project, "settings.yaml")
 
 
+def test_a_name_longer_than_a_databases_column_is_cut(project: Path, identity: RunIdentity) -> None:
+    with tracked_run(project, identity._replace(name="x" * 251)):
+        pass
+    assert only_run(project).info.run_name == "x" * 250
+
+
 def test_an_error_leaves_the_run_failed_with_its_traceback(project: Path, identity: RunIdentity) -> None:
     def diverge() -> None:
         raise ArithmeticError("the loss is not finite at step 7")

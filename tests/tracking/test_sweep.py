@@ -88,6 +88,12 @@ def test_the_runs_of_jobs_whose_processes_died_are_left_killed(project: Path) ->
     }
 
 
+def test_a_sweeps_name_longer_than_a_databases_column_is_cut(project: Path) -> None:
+    parent = open_sweep(project, name="x" * 251, fingerprint="s1", settings=OVERRIDES)
+    assert parent is not None
+    assert open_store(project).client.get_run(parent).info.run_name == "x" * 250
+
+
 def test_a_sweep_without_a_store_warns_and_goes_on(
     project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

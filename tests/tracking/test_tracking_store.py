@@ -11,7 +11,7 @@ from mlflow.exceptions import RestException
 from lmlab.run import Run
 from lmlab.tracking import RunIdentity, TrackingError, open_store, track, tracked_run, tracking_address
 from lmlab.tracking.fill import RunFiles
-from lmlab.tracking.store import told
+from lmlab.tracking.store import told, without_credentials
 
 NO_FILES = RunFiles(*[None] * len(RunFiles._fields))
 
@@ -35,6 +35,36 @@ def test_the_address_is_the_projects_database_unless_the_environment_names_anoth
     assert tracking_address(tmp_path) == "http://127.0.0.1:1"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     assert tracking_address(tmp_path) == f"sqlite:///{tmp_path}/other.db"
+
+
+def test_an_experiment_in_a_copy_that_dvc_deletes_is_tracked_in_the_projects_store(tmp_path: Path) -> None:
+    for copy in (".dvc/tmp/exps/tmp1f0c", ".dvc/tmp/exps/standalone/tmp1f0c"):
+        assert tracking_address(tmp_path / copy) == f"sqlite:///{tmp_path}/mlflow.db"
+    store = open_store(tmp_path / ".dvc" / "tmp" / "exps" / "tmp1f0c")
+    assert (store.lock, store.lock.exists()) == (tmp_path / "mlflow.db.lock", True)
+    assert not (tmp_path / ".dvc").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://user:secret@host:5000/api", "http://host:5000/api"),
+        ("no answer from https://user:p@ss@host, user@home", "no answer from https://host, user@home"),
+        ("postgresql://user@host/runs", "postgresql://host/runs"),
+        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+def test_a_store_that_cannot_be_used_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:1")
+    with pytest.raises(TrackingError, match=r"tracking store http://127.0.0.1:1 cannot be used") as raised:
+        open_store(tmp_path)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_new_store_lies_in_the_project_and_nowhere_else(tmp_path: Path, identity: RunIdentity) -> None:

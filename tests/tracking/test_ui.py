@@ -1,12 +1,14 @@
 import base64
 import http.client
 import json
+import socket
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lmlab.errors import InputError
 from lmlab.tracking import open_store, serve_ui, ui
 from lmlab.tracking.view import VIEW_TAG, saved_view
 from tests.pipelines.tiny import command_of, environment, new_project
@@ -50,6 +52,29 @@ def test_the_ui_serves_the_projects_store_on_this_machine_only(
     assert f"--backend-store-uri sqlite:///{project}/mlflow.db" in line
     assert "--host 127.0.0.1 --port 5001" in line
     assert "http://127.0.0.1:5001/#/experiments/1/runs?viewStateShareKey=lmlab" in capsys.readouterr().out
+
+
+def test_a_port_that_cannot_be_had_is_said_before_anything_is_printed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(ui.os, "execve", lambda *_: pytest.fail("the server was started"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"127\.0\.0\.1:{busy} cannot be had .*: choose another --port"):
+            serve_ui(project, port=busy)
+    for port in (0, 99999):
+        with pytest.raises(InputError, match=f"--port: must be from 1 to 65535, found {port}"):
+            serve_ui(project, port=port)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_servers_address_is_printed_without_its_password(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    store = open_store(project)._replace(address="http://user:secret@127.0.0.1:5000/")
+    monkeypatch.setattr(ui, "open_store", lambda _: store)
+    serve_ui(project, port=5001)
+    assert capsys.readouterr().out.startswith("The runs are at http://127.0.0.1:5000/#/experiments/")
 
 
 @pytest.fixture(scope="module")

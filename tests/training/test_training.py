@@ -14,6 +14,7 @@ from lmlab.bundle import build_model, load_bundle
 from lmlab.config import validate
 from lmlab.errors import InputError
 from lmlab.run import Run
+from lmlab.runtime import RuntimeSettings
 from lmlab.training.checkpoint import FILE_NAME, read_checkpoint, write_checkpoint
 from lmlab.training.learner import summed_nats
 from lmlab.training.optimizers import Muon, build_optimizers, orthogonalized, set_learning_rates
@@ -21,7 +22,7 @@ from lmlab.training.schedule import learning_rate_share
 from lmlab.training.settings import TrainingSettings
 from lmlab.training.speed import Speed
 from tests.corpus import encoded_corpus
-from tests.training.train_tiny import MODEL_SETTINGS, MUON, TRAINING, train_tiny
+from tests.training.train_tiny import MODEL_SETTINGS, MUON, RUNTIME, TRAINING, train_tiny
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,46 @@ def test_a_training_that_no_longer_gets_better_ends_early(corpus: Path, tmp_path
     )
     assert report["stopped_by"] == "early stop"
     assert report["steps"] < 200
+
+
+def test_a_training_that_had_ended_early_and_was_killed_while_writing_ends_with_the_same_bytes(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lmlab.training import train
+
+    settings: dict[str, Any] = {"max_steps": 200, "early_stop_validations": 1, "validate_every_steps": 2}
+    whole = train_tiny(corpus, tmp_path / "whole", **settings)
+    assert whole["stopped_by"] == "early stop"
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "save_bundle", _full_disk)
+        with pytest.raises(OSError, match="full"):
+            train_tiny(corpus, tmp_path / "killed", **settings)
+    assert train_tiny(corpus, tmp_path / "killed", **settings) == whole
+    for name in ("bundle/model.safetensors", "history.csv", "training.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def _full_disk(*_: object, **__: object) -> None:
+    raise OSError("the disk is full")
+
+
+def test_a_machine_with_another_accelerator_trains_on_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pytorch_lightning.accelerators import CPUAccelerator, MPSAccelerator
+
+    from lmlab.training.processes import World
+    from lmlab.training.train import build_trainer
+
+    monkeypatch.setattr(MPSAccelerator, "is_available", staticmethod(lambda: True))
+    runtime = validate(RuntimeSettings, RUNTIME | {"accelerator": "auto"}, path="runtime")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    trainer = build_trainer(_settings(), runtime, World.of_environment(), folder=tmp_path, callbacks=[])
+    assert isinstance(trainer.accelerator, CPUAccelerator)
+
+
+@pytest.mark.parametrize("max_steps", [None, 100])
+def test_fewer_tokens_than_a_step_reads_are_refused(max_steps: int | None) -> None:
+    with pytest.raises(InputError, match="max_tokens must be at least one step's 64 tokens"):
+        _settings(max_steps=max_steps, max_tokens=10)
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_leaves_no_bundle(

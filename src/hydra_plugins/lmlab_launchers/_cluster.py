@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn
 from hydra_plugins.lmlab_launchers import died
 from hydra_plugins.lmlab_launchers._settings import RaySettings, SubmititSettings
 from hydra_plugins.lmlab_launchers._shipping import Shipment, unpack_and_run
-from lmlab.clusters import ray_cluster, submitit_executor
+from lmlab.clusters import ray_cluster, submitit_executor, wait_for_local
 
 log = logging.getLogger("lmlab")
 
@@ -36,6 +36,7 @@ def _wait_for(submitted: Sequence[Any], jobs: Sequence[Shipment]) -> list[JobRet
     except BaseException:
         for one in submitted:
             one.cancel()
+        wait_for_local(submitted)
         raise
 
 

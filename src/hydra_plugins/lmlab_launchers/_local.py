@@ -76,7 +76,8 @@ def _end(waiting: Sequence[Future]) -> None:
         job.cancel()
     children = psutil.Process().children(recursive=True)
     for child in children:
-        child.terminate()
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
     wait([job for job in waiting if not job.cancelled()], timeout=GRACE_SECONDS)
     for child in children:
         with suppress(psutil.NoSuchProcess):

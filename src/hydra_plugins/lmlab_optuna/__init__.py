@@ -35,7 +35,7 @@ class OptunaSweeper(Sweeper):
         """Search the settings that have several values; the others are the same for all jobs."""
         from lmlab.config import validate
         from lmlab.search.run import Search, run_search
-        from lmlab.search.settings import SearchSettings
+        from lmlab.search.settings import SearchSettings, check_objectives
 
         overrides = overrides_parser(self._context.config_loader).parse_overrides(arguments)
         search = Search(
@@ -44,6 +44,9 @@ class OptunaSweeper(Sweeper):
             space={one.get_key_element(): part_of(one, self._config) for one in overrides if one.is_sweep_override()},
             fixed=[str(one.input_line) for one in overrides if not one.is_sweep_override()],
         )
+        # Where the task is searched too, its jobs have other metrics.
+        if not any(key.split(".")[0] in ("task", "experiment") for key in search.space):
+            check_objectives(search.settings, self._config.task.metrics)
         num_launched = 0
 
         def launch(jobs: Any) -> list:

@@ -7,8 +7,8 @@ from typing import Any
 from lmlab.comparison.origins import origins_text
 from lmlab.comparison.pages import Comparison, Failure, Section
 from lmlab.comparison.pairing import compare_best
-from lmlab.comparison.plots import CURVE, Curve, plots_of
-from lmlab.comparison.rows import Evaluated, basis_of, may_be_compared, rows_of
+from lmlab.comparison.plots import Curve, plots_of
+from lmlab.comparison.rows import VALIDATION, Evaluated, Row, basis_of, may_be_compared, rows_of, with_validation
 from lmlab.errors import InputError
 from lmlab.text import canonical_json, counted
 from lmlab.tracking.reading import Artifacts, RunRecord
@@ -45,6 +45,23 @@ def compare(runs: Sequence[RunRecord], artifacts: Artifacts, *, metric: str | No
     return Comparison(sections, failures, notes)
 
 
+def best_on_validation(runs: Sequence[RunRecord], artifacts: Artifacts) -> Row:
+    """The row with the fewest bits per byte on the validation split, in the mean over its seeds.
+
+    Raises: InputError if none of the runs has an end that can be compared, one does not say what it reached on
+    validation, or they cannot be ranked.
+    """
+    evaluated, _ = _evaluated(runs, artifacts)
+    if not evaluated:
+        raise InputError(_nothing(runs, is_chosen=True))
+    if lacking := [one.run.name for one in evaluated if VALIDATION not in one.evaluation]:
+        raise InputError(
+            f"which is the best on validation is not known, for {len(lacking)} of {counted(len(evaluated), 'run')} "
+            f"without {VALIDATION} ({_listed(lacking)}): name a run"
+        )
+    return rows_of(evaluated, VALIDATION)[0]
+
+
 def _nothing(runs: Sequence[RunRecord], *, is_chosen: bool) -> str:
     if not is_chosen or not runs:
         return "there is no finished run to compare: train one with `python -m pipelines.run`"
@@ -57,13 +74,17 @@ def _evaluated(runs: Sequence[RunRecord], artifacts: Artifacts) -> tuple[list[Ev
     for run in runs:
         evaluation = artifacts.evaluation(run.run_id) if run.state == FINISHED else None
         if evaluation is not None and may_be_compared(evaluation):
-            found.append(Evaluated(run, evaluation))
+            found.append(Evaluated(run, with_validation(evaluation, run)))
         elif evaluation is not None:
             older.append(run.name)
     if not older:
         return found, []
-    names = ", ".join(older[:NAMED]) + (", ..." if len(older) > NAMED else "")
-    return found, [f"left out, for they do not say what they were measured on: {len(older)} older runs ({names})"]
+    said = f"left out, for they do not say what they were measured on: {len(older)} older runs ({_listed(older)})"
+    return found, [said]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def _groups(evaluated: Sequence[Evaluated], metric: str | None) -> list[list[Evaluated]]:
@@ -86,11 +107,11 @@ def _section(group: Sequence[Evaluated], artifacts: Artifacts, metric: str | Non
     details: dict[str, Any] = dict(group[0].details)
     definition, params = details["metrics"][name], group[0].run.params
     curves = {row.runs[0].run.run_id: _curve(row.runs[0].run, artifacts) for row in rows}
-    place = f"{params.get('source.name', 'a source')}, {counted(details['records'], 'test record')}"
-    title = f"{details['task'].replace('_', ' ')} on {place}"
-    section = Section(
-        title, definition["label"], definition["better"], rows, "", plots_of(rows, curves, label=definition["label"])
-    )
+    split = "validation" if name == VALIDATION else "test"
+    size = "validation split" if name == VALIDATION else counted(details["records"], "test record")
+    title = f"{details['task'].replace('_', ' ')} on {params.get('source.name', 'a source')}, {size}"
+    plots = plots_of(rows, curves, label=definition["label"], split=split)
+    section = Section(title, definition["label"], definition["better"], rows, "", plots)
     return section._replace(verdict=_verdict(section, name, artifacts))
 
 
@@ -102,6 +123,8 @@ def _origins_note(section: Section) -> str:
 def _verdict(section: Section, metric: str, artifacts: Artifacts) -> str:
     if len(section.rows) < 2:
         return ""
+    if metric == VALIDATION:
+        return "The best two are not tested: runs keep their predictions on the test split alone."
     try:
         verdict = compare_best(section.rows, metric, lambda run_id: artifacts.fetch(run_id, PREDICTIONS))
         return verdict.sentence(section.label, section.places)
@@ -111,7 +134,7 @@ def _verdict(section: Section, metric: str, artifacts: Artifacts) -> str:
 
 def _curve(run: RunRecord, artifacts: Artifacts) -> Curve:
     tokens = dict(artifacts.curve(run.run_id, TOKENS))
-    return [(tokens[step], value) for step, value in artifacts.curve(run.run_id, CURVE) if step in tokens]
+    return [(tokens[step], value) for step, value in artifacts.curve(run.run_id, VALIDATION) if step in tokens]
 
 
 def _failures(runs: Sequence[RunRecord], artifacts: Artifacts) -> list[Failure]:

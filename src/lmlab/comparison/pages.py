@@ -124,7 +124,7 @@ def csv_text(comparison: Comparison) -> str:
     params = sorted({key for _, one in runs for key in one.run.params})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["section", "run", "id", "fingerprint", "wall_seconds", *metrics, *params])
+    writer.writerow(["section", "run", "id", "fingerprint", *metrics, *params])
     for (section, one), found in zip(runs, numbers, strict=True):
         writer.writerow(
             [
@@ -132,7 +132,6 @@ def csv_text(comparison: Comparison) -> str:
                 one.run.name,
                 one.run.run_id,
                 one.run.tags.get("lmlab.fingerprint", ""),
-                one.run.seconds,
                 *(found.get(key, "") for key in metrics),
                 *(one.run.params.get(key, "") for key in params),
             ]

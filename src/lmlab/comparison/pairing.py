@@ -1,6 +1,6 @@
 """A test of whether the best two are told apart, on the same test records."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,9 +9,10 @@ import numpy as np
 from lmlab.comparison.rows import Row
 from lmlab.errors import InputError
 from lmlab.evaluation.intervals import Difference, paired_difference, resampling_units
-from lmlab.evaluation.metric import Examples
+from lmlab.evaluation.metric import Examples, Metric
 from lmlab.evaluation.metrics import METRICS
 from lmlab.evaluation.predictions import Predictions, read_predictions
+from lmlab.evaluation.settings import BootstrapSettings
 from lmlab.results import FEWEST_UNITS
 from lmlab.tracking.reading import parsed
 
@@ -22,7 +23,7 @@ FindPredictions = Callable[[str], Path | None]
 
 
 class Verdict(NamedTuple):
-    """How the best two rows differ over the seeds that both have."""
+    """How the best two differ over the seeds that both have."""
 
     best: str
     second: str
@@ -49,45 +50,67 @@ class Verdict(NamedTuple):
         )
 
 
+class Side(NamedTuple):
+    """One of two that are compared."""
+
+    name: str
+    runs: Mapping[str, str]
+    """The ids of its runs by their seeds."""
+
+
 def compare_best(rows: list[Row], metric: str, find_predictions: FindPredictions) -> Verdict:
-    """The paired bootstrap of the best two rows, over the seeds that both have.
+    """The paired bootstrap of the best two rows.
+
+    Raises: as `compare_sides`.
+    """
+    best, second = (Side(row.name, {one.run.seed: one.run.run_id for one in row.runs}) for row in rows[:2])
+    params = rows[0].runs[0].run.params
+    measured = METRICS.get(metric).build(language=parsed(params.get("task.language", "null")))
+    bootstrap = BootstrapSettings(
+        num_resamples=int(params.get("evaluation.bootstrap.num_resamples", 1000)),
+        seed=int(params.get("evaluation.bootstrap.seed", 0)),
+        min_documents=int(params.get("evaluation.bootstrap.min_documents", 1)),
+    )
+    return compare_sides(best, second, measured, bootstrap, find_predictions)
+
+
+def compare_sides(
+    best: Side, second: Side, metric: Metric, bootstrap: BootstrapSettings, find_predictions: FindPredictions
+) -> Verdict:
+    """The paired bootstrap of two, over the seeds that both have.
 
     Raises: InputError if they share no seed, predictions are missing or were measured against something else, or there
     are too few.
     """
-    best, second = rows[:2]
-    seeds = [one.run.seed for one in best.runs if one.run.seed in {other.run.seed for other in second.runs}]
+    seeds = [seed for seed in best.runs if seed in second.runs]
     if not seeds:
         raise InputError(f"{best.name} and {second.name}: they have no seed in common, so the best two are not tested")
-    ours, theirs = (_predictions(row, seeds, find_predictions) for row in (best, second))
+    ours, theirs = (_predictions(side, seeds, find_predictions) for side in (best, second))
     for one in (*ours, *theirs):
         _check_measured_alike(ours[0], one, what=f"{best.name} and {second.name}")
-    params = best.runs[0].run.params
-    measured = METRICS.get(metric).build(language=parsed(params.get("task.language", "null")))
-    units = resampling_units(ours[0].documents, min_documents=int(params.get("evaluation.bootstrap.min_documents", 1)))
+    units = resampling_units(ours[0].documents, min_documents=bootstrap.min_documents)
     if units.total < FEWEST_UNITS:
         raise InputError(
             f"{best.name} and {second.name}: {units.total} {units.kind} in the test split are too few to tell "
             f"them apart ({FEWEST_UNITS} at least), so the best two are not tested"
         )
     difference = paired_difference(
-        measured,
+        metric,
         [one.examples for one in ours],
         [one.examples for one in theirs],
         units,
-        num_resamples=int(params.get("evaluation.bootstrap.num_resamples", 1000)),
-        seed=int(params.get("evaluation.bootstrap.seed", 0)),
+        num_resamples=bootstrap.num_resamples,
+        seed=bootstrap.seed,
     )
-    is_right_way = difference.value < 0 if measured.better == "lower" else difference.value > 0
+    is_right_way = difference.value < 0 if metric.better == "lower" else difference.value > 0
     return Verdict(best.name, second.name, seeds, difference, is_right_way)
 
 
-def _predictions(row: Row, seeds: Sequence[str], find_predictions: FindPredictions) -> list[Predictions]:
-    """What the row's runs with these seeds answered, in the seeds' order."""
-    run_ids = {one.run.seed: one.run.run_id for one in row.runs}
-    paths = [find_predictions(run_ids[seed]) for seed in seeds]
+def _predictions(side: Side, seeds: Sequence[str], find_predictions: FindPredictions) -> list[Predictions]:
+    """What the side's runs with these seeds answered, in the seeds' order."""
+    paths = [find_predictions(side.runs[seed]) for seed in seeds]
     if None in paths:
-        raise InputError(f"{row.name}: its run keeps no predictions, so the best two are not tested")
+        raise InputError(f"{side.name}: its run keeps no predictions, so the best two are not tested")
     return [read_predictions(path) for path in paths if path is not None]
 
 

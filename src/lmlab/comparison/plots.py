@@ -6,16 +6,15 @@ from lmlab.charts import Axis, Bar, Dot, Line, Point, bar_chart, line_chart, par
 from lmlab.comparison.rows import Row
 from lmlab.tracking.reading import parsed
 
-CURVE = "validation_bits_per_byte"
 Curve = Sequence[tuple[float, float]]
 # More lines than these are not told apart.
 MOST_LINES = 16
 MOST_BARS = 30
 
 
-def plots_of(rows: Sequence[Row], curves: Mapping[str, Curve], *, label: str) -> dict[str, str]:
+def plots_of(rows: Sequence[Row], curves: Mapping[str, Curve], *, label: str, split: str) -> dict[str, str]:
     """Every plot that the rows have the means for; `curves` are by run id, over training tokens."""
-    found = {"ranking.svg": _ranking(rows, label)}
+    found = {"ranking.svg": _ranking(rows, label, split)}
     lines = [
         Line(row.name, [Point(x, y) for x, y in curves[row.runs[0].run.run_id]])
         for row in rows[:MOST_LINES]
@@ -38,9 +37,9 @@ def plots_of(rows: Sequence[Row], curves: Mapping[str, Curve], *, label: str) ->
     return found
 
 
-def _ranking(rows: Sequence[Row], label: str) -> str:
+def _ranking(rows: Sequence[Row], label: str, split: str) -> str:
     bars = [Bar(row.name, row.value, *_bounds(row), is_main=place == 0) for place, row in enumerate(rows[:MOST_BARS])]
-    return bar_chart(bars, title=f"{label[:1].upper()}{label[1:]} on the test split", x_label=label)
+    return bar_chart(bars, title=f"{label[:1].upper()}{label[1:]} on the {split} split", x_label=label)
 
 
 def _bounds(row: Row) -> tuple[float | None, float | None]:

@@ -13,6 +13,14 @@ SEED = "seed"
 TRAIN_SECONDS, TRAIN_MEMORY = "seconds/train", "memory/train_megabytes"
 FLOP_PER_PARAMETER_AND_TOKEN = 6
 NEEDED = ("test_digest", "tokenizer_digest")
+VALIDATION = "validation_bits_per_byte"
+_VALIDATION_DEFINITION = {
+    "label": "validation bits per byte",
+    "better": "lower",
+    "version": 1,
+    "is_per_token": False,
+    "signature": None,
+}
 
 
 class Evaluated(NamedTuple):
@@ -72,6 +80,16 @@ def may_be_compared(evaluation: Mapping[str, Any]) -> bool:
     return all(key in details for key in NEEDED) and all("version" in one for one in details["metrics"].values())
 
 
+def with_validation(evaluation: Mapping[str, Any], run: RunRecord) -> Mapping[str, Any]:
+    """The report with what the run's training reached on validation as its last metric; without where it is unknown."""
+    value = run.metrics.get(f"training/{VALIDATION}")
+    if value is None:
+        return evaluation
+    details = evaluation["details"]
+    metrics = {**details["metrics"], VALIDATION: _VALIDATION_DEFINITION}
+    return {**evaluation, VALIDATION: value, "details": {**details, "metrics": metrics}}
+
+
 def basis_of(evaluated: Evaluated, metric: str) -> dict[str, Any]:
     """What must be equal for two values of the metric to compare, by words for people."""
     details = evaluated.details
@@ -84,6 +102,8 @@ def basis_of(evaluated: Evaluated, metric: str) -> dict[str, Any]:
     params = evaluated.run.params
     basis = {
         "task": details["task"],
+        # F1 and exact match normalize answers by it.
+        "language": params.get("task.language", "null"),
         "version of the task": params.get("task.version"),
         "target": params.get("task.target"),
         "field of references": params.get("task.references"),
@@ -93,6 +113,8 @@ def basis_of(evaluated: Evaluated, metric: str) -> dict[str, Any]:
     }
     if definition["is_per_token"]:
         basis["tokenizer"] = details["tokenizer_digest"]
+    if metric == VALIDATION:
+        basis["number of validation tokens"] = params.get("training.validation_tokens")
     return basis
 
 
@@ -200,7 +222,7 @@ def _row(settings: dict[str, str], runs: list[Evaluated], metric: str) -> Row:
         deviation=None if alone else statistics.stdev(values),
         parameters=metrics.get("parameters", 0.0),
         tokens=metrics.get("training/tokens", 0.0),
-        seconds=_mean([one.run.metrics.get(TRAIN_SECONDS, one.run.seconds) for one in runs]),
+        seconds=_mean([one.run.metrics.get(TRAIN_SECONDS) for one in runs]),
         megabytes=_mean([one.run.metrics.get(TRAIN_MEMORY) for one in runs]),
     )
 

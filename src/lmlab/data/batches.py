@@ -149,9 +149,12 @@ class Validation(NamedTuple):
 
 
 def validation_text(store: TokenStore, *, max_tokens: int, lanes: int, time: int, separator_id: int) -> Validation:
-    """Records spread evenly over the split, up to max_tokens, as `lanes` rows of consecutive text, `time` at once."""
+    """Records spread evenly over the split, about max_tokens, as `lanes` rows of consecutive text, `time` at once.
+
+    Where records have more than max_tokens on average, it is one of them.
+    """
     step = max(1, -(-len(store.tokens) // max_tokens))
-    chosen = range(step // 2, store.num_records, step) if store.num_records > step else range(store.num_records)
+    chosen = range(min(step // 2, store.num_records // 2), store.num_records, step)
     stream = np.concatenate([np.asarray(store.record(index), dtype=np.int64) for index in chosen])
     lanes = min(lanes, len(stream))
     length = -(-len(stream) // lanes)

@@ -40,7 +40,7 @@ def read_docstrings(path: Path, *, minimum_characters: int) -> list[Docstring] |
         return None
     seen: dict[str, int] = {}
     found = []
-    for name, node in _documented(tree, ()):
+    for name, node in _documented(tree):
         seen[name] = seen.get(name, 0) + 1
         text = _valid(ast.get_docstring(node) or "")
         if len(text) >= minimum_characters:
@@ -64,16 +64,19 @@ def body_of(text: str) -> str:
     return "".join(_BLANK_LINE.split(text, maxsplit=1)[1:]).strip("\n") if summary_of(text) else ""
 
 
-def _documented(node: ast.AST, path: tuple[str, ...]) -> Iterator[tuple[str, Documented]]:
-    if isinstance(node, ast.Module):
-        yield "", node
-    elif isinstance(node, Definition):
-        path = (*path, node.name)
-        yield ".".join(path), node
-    elif isinstance(node, ast.expr):
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _documented(child, path)
+def _documented(tree: ast.AST) -> Iterator[tuple[str, Documented]]:
+    # Not by recursion: a long chain of elif is as deep as it is long.
+    waiting: list[tuple[ast.AST, tuple[str, ...]]] = [(tree, ())]
+    while waiting:
+        node, path = waiting.pop()
+        if isinstance(node, ast.Module):
+            yield "", node
+        elif isinstance(node, Definition):
+            path = (*path, node.name)
+            yield ".".join(path), node
+        elif isinstance(node, ast.expr):
+            continue
+        waiting.extend((child, path) for child in reversed(list(ast.iter_child_nodes(node))))
 
 
 def _valid(text: str) -> str:

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lmlab.config import PartSettings
 from lmlab.data.encoder import Batch, Counts, Encoded, GroupEncoder, batches_of, groups_of
 from lmlab.data.records import check_records
@@ -17,11 +20,13 @@ from lmlab.errors import InputError
 from lmlab.files import whole_folder, write_json, write_seal
 from lmlab.run import Run
 from lmlab.runtime import RuntimeSettings
+from lmlab.text import counted
 
 log = logging.getLogger("lmlab")
 
 # About 100 MB of text: less is encoded before other processes would have started.
 GROUPS_HERE = 3
+_NONE = np.zeros(0, np.int64)
 # More different targets than this are no labels.
 MOST_CHOICES = 10_000
 
@@ -78,11 +83,14 @@ def encode(settings: EncodeSettings, inputs: EncodeInputs, outputs: EncodeOutput
             "context_length": _context_length(settings.task, splits, tokenizer, choices),
         }
         write_seal(tokens_folder, facts)
+    repeated = _prompts_in_training(inputs.records, settings.task)
     report = {
         "tokenizer": {"name": settings.tokenizer.name, "vocabulary_size": tokenizer.vocabulary_size},
         "vocabulary_used": used["train"],
         "vocabulary_used_share": used["train"] / tokenizer.vocabulary_size,
-        "splits": {split: counts.report() for split, counts in splits.items()},
+        "splits": {
+            split: {**counts.report(), "prompts_in_training": repeated[split]} for split, counts in splits.items()
+        },
     }
     write_json(outputs.encoding, report)
     return report
@@ -109,6 +117,34 @@ def _training_texts(records: Path, task: TaskSettings) -> Iterator[str]:
         if task.prompt:
             yield from (task.prompt_of(record) for record in batch.records)
         yield from batch.targets
+
+
+def _prompts_in_training(records: Path, task: TaskSettings) -> dict[str, int]:
+    """How many records of each held-out split have a prompt that a training record has too; 0 without prompts."""
+    if not task.prompt:
+        return dict.fromkeys(SPLITS, 0)
+    hashes = {split: np.concatenate([_NONE, *_prompt_hashes(records, split, task)]) for split in ("validation", "test")}
+    held_out = np.unique(np.concatenate(list(hashes.values())))
+    is_met = np.zeros(len(held_out), np.bool_)
+    for training in _prompt_hashes(records, "train", task) if len(held_out) else ():
+        places = np.minimum(np.searchsorted(held_out, training), len(held_out) - 1)
+        is_met[places[held_out[places] == training]] = True
+    found = {"train": 0, **{split: int(np.isin(own, held_out[is_met]).sum()) for split, own in hashes.items()}}
+    if found["test"]:
+        log.warning(
+            "%d of %s of the test split have their prompt in training too; for files and sets of the hub "
+            "source.group_by=COLUMN keeps all with the same value there in one split",
+            found["test"],
+            counted(len(hashes["test"]), "record"),
+        )
+    return found
+
+
+def _prompt_hashes(records: Path, split: str, task: TaskSettings) -> Iterator[NDArray[np.int64]]:
+    for group in groups_of(records, split):
+        for batch in batches_of(group, task):
+            # Python's own: they are compared in this process alone.
+            yield np.fromiter((hash(task.prompt_of(record)) for record in batch.records), np.int64)
 
 
 def _context_length(

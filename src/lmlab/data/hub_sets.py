@@ -4,6 +4,7 @@ Data files alone are read, never code: datasets 5 runs no loading scripts, and t
 """
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from lmlab.hub_access import OFFLINE, hub_is_allowed, hub_reachable
 from lmlab.text import digest_of, nearest
 
 if TYPE_CHECKING:
-    from datasets import Dataset, IterableDataset
+    from datasets import Dataset, DatasetBuilder, IterableDataset
 
 log = logging.getLogger("lmlab")
 
@@ -214,6 +215,10 @@ def _cached(name: str, *, config: str | None, revision: str | None, why: str) ->
             + WITHOUT_NETWORK
         )
     log.info("%s: reading %s at revision %s from this machine's cache", why, name, commit)
+    if revision is not None and not is_commit:
+        log.warning(
+            "whether that is still source.revision=%s cannot be told; source.revision=%s is sure", revision, commit
+        )
     return HubSet(name, name, builder.config.name, None, commit, "cache")
 
 
@@ -232,6 +237,8 @@ def _check_format(found: HubSet) -> None:
         raise InputError(
             f"source.config: {found.name} has no config '{found.config}'; {nearest(found.config, names)}"
         ) from None
+    if found.place == "folder":
+        _check_inside(found, builder)
     module = type(builder).__module__
     allowed = [f"datasets.packaged_modules.{kind}.{kind}" for kind in (*TEXT_FORMATS, CACHE)]
     if module not in allowed:
@@ -239,3 +246,13 @@ def _check_format(found: HubSet) -> None:
             f"source.dataset: the files of {found.name} are not text but of the kind '{module.rpartition('.')[2]}'; "
             f"allowed: {', '.join(TEXT_FORMATS)}"
         )
+
+
+def _check_inside(found: HubSet, builder: "DatasetBuilder") -> None:
+    """Raise InputError if the folder's README.md leads out of it: its digest would not tell what is read."""
+    for files in (builder.config.data_files or {}).values():
+        for file in files:
+            if not os.path.normpath(file).startswith(found.path + os.sep):
+                raise InputError(
+                    f"source.dataset: {found.name} names a file outside the folder ({file}): copy it there"
+                )

@@ -1,23 +1,22 @@
 """The Python files of installed packages, and reading them in several processes."""
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from lmlab.data.pool import in_order, num_cores
 from lmlab.errors import InputError
 
 ResultT = TypeVar("ResultT")
 
 TEST_FOLDERS = {"test", "tests", "testing"}
-# Below this many files starting worker processes costs more than it saves.
+# Below this many files starting processes costs more than it saves.
 FILES_WORTH_A_POOL = 300
 FILES_A_TASK = 16
-# Reading keeps few cores busy: more workers than this only wait for the one that collects.
-MOST_WORKERS = 4
+# Reading keeps few cores busy: more processes than this only wait for the one that collects.
+MOST_PROCESSES = 4
 
 
 class Module(NamedTuple):
@@ -51,13 +50,14 @@ def modules(packages: Sequence[str]) -> list[Module]:
 
 def read_all(paths: Sequence[Path], read: Callable[[Path], ResultT]) -> Iterator[ResultT]:
     """What `read`, a function that can be pickled, returns for each file, in their order."""
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    if workers == 1 or len(paths) < FILES_WORTH_A_POOL:
-        yield from map(read, paths)
-        return
-    # Not fork: a caller may have threads, and a forked child of those may wait for ever.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(read, paths, chunksize=FILES_A_TASK)
+    parts = [paths[start : start + FILES_A_TASK] for start in range(0, len(paths), FILES_A_TASK)]
+    processes = min(num_cores(), MOST_PROCESSES) if len(paths) >= FILES_WORTH_A_POOL else 1
+    for found in in_order(partial(_read_each, read), parts, processes=processes, num_here=0):
+        yield from found
+
+
+def _read_each(read: Callable[[Path], ResultT], paths: Sequence[Path]) -> list[ResultT]:
+    return [read(path) for path in paths]
 
 
 def _distribution(package: str) -> metadata.Distribution:

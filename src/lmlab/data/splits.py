@@ -1,4 +1,7 @@
-"""Which split a record belongs to, decided by the record alone, so that new records never move old ones."""
+"""Which split a record belongs to: decided by the record alone, so that new records never move old ones.
+
+One plain file as a whole is the exception: it is cut by position, so that text added to it moves both cuts.
+"""
 
 import math
 from collections.abc import Iterable, Iterator

@@ -143,6 +143,9 @@ class TaskSettings(Answering):
             raise ValueError("choices are for decoding.name=ranking alone; set choices to null")
         if self.choices is not None:
             _check_choices(self.choices)
+        if self.references is not None and self.references not in fields_of(self):
+            hint = nearest(self.references, fields_of(self))
+            raise ValueError(f"references: the templates have no field '{self.references}'; {hint}")
         return self
 
     def target_of(self, record: Mapping[str, str]) -> str:

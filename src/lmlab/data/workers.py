@@ -9,6 +9,7 @@ What a part comes to is a function of the part alone, so that nothing written de
 
 import tempfile
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from lmlab.clusters import ray_cluster, submitit_executor
+from lmlab.clusters import ray_cluster, submitit_executor, wait_for_local
 from lmlab.data.pool import ITEMS_A_PROCESS, handed_over, in_order, num_cores
 from lmlab.errors import InputError
 from lmlab.runtime import RayPreparation, RuntimeSettings, SlurmPreparation
@@ -69,11 +70,18 @@ def _by_slurm(
     with tempfile.TemporaryDirectory(prefix=".jobs-", dir=folder, ignore_cleanup_errors=True) as logs:
         executor = submitit_executor(jobs, setting="runtime/preparation=submitit", logs=Path(logs), cpus=1, gpus=0)
 
-        def submit(group: list[PartT]) -> _SlurmJob[list[ResultT]]:
-            return _SlurmJob(executor.submit(_tried, partial(_all, work), group))
+        # No more are out at once.
+        latest: deque[Any] = deque(maxlen=jobs.num_workers)
 
-        for found in handed_over(submit, _grouped(parts, jobs.parts_per_job), jobs.num_workers):
-            yield from found
+        def submit(group: list[PartT]) -> _SlurmJob[list[ResultT]]:
+            latest.append(executor.submit(_tried, partial(_all, work), group))
+            return _SlurmJob(latest[-1])
+
+        try:
+            for found in handed_over(submit, _grouped(parts, jobs.parts_per_job), jobs.num_workers):
+                yield from found
+        finally:
+            wait_for_local(latest)
 
 
 def _by_ray(work: Callable[[PartT], ResultT], parts: Iterable[PartT], preparation: RayPreparation) -> Iterator[ResultT]:

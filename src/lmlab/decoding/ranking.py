@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lmlab.decoding.reading import batches_by_length, check_prompts, conditioned
 from lmlab.errors import InputError
-from lmlab.models.architectures.language_model import LanguageModel, State
+from lmlab.models.architectures.language_model import LanguageModel, State, select_rows
 
 # Each is a call inside a call.
 MOST_FORKS = 60
@@ -62,7 +62,9 @@ def rank_choices(
                 part = slice(begin, begin + together)
                 nats = torch.zeros(len(choices), len(rows[part]), dtype=torch.float64, device=device)
                 walk = _Walk(answering, stop_id, batch_rows, nats)
-                walk.go_on([root], logits[part].unsqueeze(1), nats.new_zeros(len(rows[part]), 1), _rows(state, part))
+                walk.go_on(
+                    [root], logits[part].unsqueeze(1), nats.new_zeros(len(rows[part]), 1), select_rows(state, part)
+                )
                 found[rows[part]] = nats.T
     return found
 
@@ -134,10 +136,6 @@ class _Walk(NamedTuple):
         wanted = tokens[:, 1:].expand(num_prompts, -1, -1).unsqueeze(-1)
         nats = inner.gather(-1, wanted).squeeze(-1) - inner.logsumexp(dim=-1)  # (prompts, children, time - 1)
         self.go_on(children, logits[:, :, -1], begun + nats.double().sum(dim=-1), after)
-
-
-def _rows(state: State, part: slice) -> State:
-    return tuple(tensor[part] for tensor in state)
 
 
 def _below(state: State, parents: Sequence[int], *, num_prompts: int) -> State:

@@ -63,9 +63,9 @@ def graph_of(model: "LanguageModel", *, fused: bool) -> Graph | None:
     builder = _Builder(model, fused=fused)
     match model:
         case TransformerLanguageModel():
-            return builder.finish(_transformer(builder, model), state=builder.state)
+            return builder.finish(_transformer(builder, model))
         case RecurrentLanguageModel():
-            return builder.finish(_recurrent(builder, model), state=builder.state)
+            return builder.finish(_recurrent(builder, model))
     return None
 
 
@@ -124,31 +124,33 @@ class _Builder:
         end = self.constant("end", [np.iinfo(np.int64).max])
         return self.node("Slice", features, first, end, self.constant("time_axis", [1]))
 
-    def finish(self, logits: str, *, state: list[StateTensor]) -> Graph:
+    def finish(self, logits: str) -> Graph:
         """The whole graph."""
         from onnx import checker, helper
 
         self.node("Identity", logits, to="logits")
         outputs = [_tensor("logits", "batch", "wanted" if self.fused else "time", self._vocabulary_size)]
-        outputs += [_tensor(one.after, "batch", *("total" if d is None else d for d in one.shape)) for one in state]
+        outputs += [
+            _tensor(one.after, "batch", *("total" if d is None else d for d in one.shape)) for one in self.state
+        ]
         graph = helper.make_graph(
-            self._nodes, "language_model", self._inputs(state), outputs, list(self._constants.values())
+            self._nodes, "language_model", self._inputs(), outputs, list(self._constants.values())
         )
         opsets = [helper.make_opsetid("", OPSET)]
         if self.in_place:
             opsets.append(helper.make_opsetid(FUSED, 1))
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="lmlab")
         checker.check_model(model)
-        return Graph(model, state)
+        return Graph(model, self.state)
 
-    def _inputs(self, state: list[StateTensor]) -> "list[ValueInfoProto]":
+    def _inputs(self) -> "list[ValueInfoProto]":
         inputs = [_tensor("tokens", "batch", "time", whole=64)]
         if self.fused:
             inputs.append(_tensor(NUM_WANTED, 1, whole=64))
             if self.in_place:
                 inputs += [_tensor(USED, "batch", whole=32), _tensor(TOTAL, 1, whole=32)]
         return inputs + [
-            _tensor(one.before, "batch", *("past" if d is None else d for d in one.shape)) for one in state
+            _tensor(one.before, "batch", *("past" if d is None else d for d in one.shape)) for one in self.state
         ]
 
 

@@ -21,14 +21,13 @@ from lmlab.evaluation.compression import compressed_sizes
 from lmlab.evaluation.intervals import Estimate, Units, estimates
 from lmlab.evaluation.metric import Answers, Examples, Metric
 from lmlab.evaluation.settings import BaselineSettings, BootstrapSettings
+from lmlab.evaluation.task_metrics import COMPRESSION, LIKELIHOOD, UNIGRAM
 from lmlab.evaluation.texts import all_text, last_text
 from lmlab.evaluation.unigram import count_targets, unigram_nats
 
 log = logging.getLogger("lmlab")
 
 BITS_PER_COMPRESSED_BYTE = 8
-UNIGRAM, COMPRESSION = "unigram", "compression"
-LIKELIHOOD = (UNIGRAM, COMPRESSION)
 DESCRIPTIONS = {
     "unigram": "unigram over tokens",
     "xz": "xz, test text alone",

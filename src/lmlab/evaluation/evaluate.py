@@ -16,17 +16,16 @@ from lmlab.data.task import TaskSettings
 from lmlab.data.tokenizer import FILE_NAME as TOKENIZER_NAME
 from lmlab.errors import InputError
 from lmlab.evaluation.answered import answer_split, references_of
-from lmlab.evaluation.answering import ANSWERERS
-from lmlab.evaluation.baselines import LIKELIHOOD, Baseline, Likelihoods, likelihood_baselines, text_baselines
+from lmlab.evaluation.baselines import Baseline, Likelihoods, likelihood_baselines, text_baselines
 from lmlab.evaluation.breakdown import loss_by_length, loss_by_position
 from lmlab.evaluation.findings import Findings, MeasuredOn, report_of, write_plots
 from lmlab.evaluation.intervals import Units, estimates, number_runs, resampling_units
 from lmlab.evaluation.metric import Answers, Metric
-from lmlab.evaluation.metrics import METRICS
 from lmlab.evaluation.predictions import Predictions, write_predictions
 from lmlab.evaluation.samples import Sample, generate_samples
 from lmlab.evaluation.scoring import examples_of, reading_sentence, score_tokens
 from lmlab.evaluation.settings import EvaluationSettings
+from lmlab.evaluation.task_metrics import task_metrics
 from lmlab.files import file_digest, write_json
 from lmlab.gpu import uses_gpu
 from lmlab.run import Run
@@ -65,7 +64,7 @@ class EvaluateOutputs(NamedTuple):
 
 def evaluate(settings: EvaluateSettings, inputs: EvaluateInputs, outputs: EvaluateOutputs, run: Run) -> dict:  # noqa: ARG001
     """Write the report, the predictions and the plots, and return the report."""
-    metrics = _metrics(settings.task)
+    metrics = task_metrics(settings.task)
     facts = check_tokens(inputs.tokens)
     sealed = check_records(inputs.records)
     bundle, store = load_bundle(inputs.bundle), TokenStore.open(inputs.tokens, SPLIT)
@@ -88,19 +87,6 @@ def evaluate(settings: EvaluateSettings, inputs: EvaluateInputs, outputs: Evalua
     write_plots(outputs.plots, findings, bundle, settings.evaluation)
     write_json(outputs.evaluation, report)
     return report
-
-
-def _metrics(task: TaskSettings) -> dict[str, Metric]:
-    metrics = {name: METRICS.get(name).build(language=task.language) for name in task.metrics}
-    for name in task.baselines:
-        if name not in LIKELIHOOD:
-            ANSWERERS.get(name)
-    for name, metric in metrics.items():
-        if metric.needs != "likelihood" and not task.prompt:
-            raise InputError(f"task.metrics: {name} measures answers, and task {task.name} has no prompt to answer")
-        if metric.needs == "confidence" and task.decoding.name != "ranking":
-            raise InputError(f"task.metrics: {name} needs probabilities of answers, which decoding.name=ranking gives")
-    return metrics
 
 
 class _Written(NamedTuple):

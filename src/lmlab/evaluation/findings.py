@@ -18,7 +18,7 @@ from lmlab.evaluation.analysis import (
     reliability,
     score_by_length,
 )
-from lmlab.evaluation.answers import with_reference_count
+from lmlab.evaluation.answers import are_right, with_reference_count
 from lmlab.evaluation.attention import attention_pictures
 from lmlab.evaluation.baselines import Baseline
 from lmlab.evaluation.breakdown import LengthLoss, PositionLoss
@@ -228,8 +228,7 @@ def _confusion(answers: Answers, settings: EvaluationSettings) -> dict[str, Any]
 def _reliability(answers: Answers) -> list[ReliabilityBin]:
     if answers.confidence is None:
         return []
-    is_right = np.asarray([text == target for text, target in zip(answers.texts, _targets(answers), strict=True)])
-    return reliability(answers.confidence, is_right, num_bins=NUM_BINS)
+    return reliability(answers.confidence, are_right(answers), num_bins=NUM_BINS)
 
 
 def _targets(answers: Answers) -> list[str]:

@@ -24,7 +24,7 @@ def write_position_plot(folder: Path, losses: Sequence[PositionLoss]) -> None:
     svg = line_chart(
         [Line("test", points)],
         title="Loss by position in the document",
-        x_label="position in the document (tokens)",
+        x_label="position in the document (tokens, without the first)",
         y_label="nats per token",
         log_x=True,
         markers=True,

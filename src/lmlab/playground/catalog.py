@@ -84,7 +84,9 @@ def _registered(project: Path) -> list[Choice]:
         for version in _pages(store.client.search_model_versions):
             versions[version.name].append(version)
     except Exception as error:  # a store fails in its server's, its database's and its file system's ways
-        raise TrackingError(f"the registered models of {store.address} cannot be read: {first_line(error)}") from error
+        raise TrackingError(
+            f"the registered models of {store.shown_address} cannot be read: {first_line(error)}"
+        ) from error
     return [choice for name in sorted(versions) for choice in _choices(name, aliases.get(name, {}), versions[name])]
 
 

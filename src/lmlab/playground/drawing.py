@@ -73,7 +73,8 @@ def _heat_map(picture: "Picture") -> str:
     )
     return (
         '<h3 class="lm-name lm-looks">Where the model looks</h3>'
-        '<p class="lm-about">How much each token of the answer (row) looks at each of the prompt (column)</p>'
+        '<p class="lm-about">How much each token of the answer (row) looks at each of the prompt (column): '
+        "the darker, the more</p>"
         f'<div class="lm-wide"><table class="lm-map"><tr><td></td>{head}</tr>{body}</table></div>'
     )
 

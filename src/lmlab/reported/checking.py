@@ -12,7 +12,8 @@ from lmlab.evaluation.metrics import METRICS
 from lmlab.evaluation.predictions import read_predictions
 from lmlab.evaluation.settings import BootstrapSettings
 from lmlab.files import file_digest
-from lmlab.reported.result import ReportedResult, is_sealed
+from lmlab.reported.result import LEAST_SHARE, ReportedResult, is_sealed
+from lmlab.results import PREFIX
 
 # The last digits of an exponential or a logarithm differ between processors.
 SAME_SHARE = 1e-9
@@ -86,3 +87,22 @@ def check_evaluation(
     for name, reported in result.metrics.items():
         tolerance = EVALUATED_SHARE * abs(reported.value) if has_same_weights else reported.tolerance
         yield Check(result.name, level, name, reported.value, evaluation.get(name, "missing"), tolerance)
+
+
+def check_training(
+    result: ReportedResult, training: Mapping[str, Any], evaluation: Mapping[str, Any]
+) -> Iterator[Check]:
+    """What a training made again has to have in common with the reported one, and the baselines beside it."""
+    found = str(evaluation["details"]["tokenizer_digest"])
+    yield Check(result.name, "train", "tokenizer", result.digests.tokenizer[:12], found[:12], None)
+    for what, expected, key in (
+        ("parameters", result.parameters, "parameters"),
+        ("steps", result.steps, "steps"),
+        ("training tokens", result.training_tokens, "tokens"),
+    ):
+        yield Check(result.name, "train", what, expected, training.get(key, "missing"), None)
+    for name, baseline in result.baselines.items():
+        for metric, reported in baseline.metrics.items():
+            key = f"{PREFIX}{name}/{metric}"
+            tolerance = LEAST_SHARE * abs(reported.value)
+            yield Check(result.name, "train", key, reported.value, evaluation.get(key, "missing"), tolerance)

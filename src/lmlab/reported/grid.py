@@ -8,21 +8,20 @@ The table stands in a page between two marks:
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from lmlab.charts import places_of
 from lmlab.data.task import TaskSettings
-from lmlab.evaluation.intervals import Difference, paired_difference, resampling_units
-from lmlab.evaluation.metrics import METRICS
-from lmlab.evaluation.predictions import read_predictions
+from lmlab.errors import InputError
+from lmlab.evaluation.intervals import Difference
 from lmlab.evaluation.settings import BootstrapSettings
 from lmlab.reported.result import ReportedMetric, ReportedResult
 
 _GRID = re.compile(r"(<!-- grid -->\n).*?(<!-- end of grid -->)", re.DOTALL)
-_RIVALS_OWN = ("model=", "model.", "training.")
-SIGNIFICANT = 0.05
+_RIVALS_OWN = ("model=", "model.", "training=", "training.", "training/")
+NOT_KEPT = "predictions not kept"
 HEADINGS = ("settings", "metric", "best", "second", "others", "best less second, of seed 1 (95 % interval)", "p")
 
 
@@ -45,37 +44,51 @@ class Rival(NamedTuple):
         return next(iter(self.result.metrics))
 
 
+class Pairing(NamedTuple):
+    """How the best differs from the second, of their first seeds."""
+
+    difference: Difference
+    """The best less the second."""
+    is_right_way: bool
+    """Whether the one with the better mean is the better one there, too."""
+    is_told_apart: bool
+
+
+Compare = Callable[[Rival, Rival], Pairing]
+"""Compares the best with the second; may raise InputError where they cannot be compared."""
+
+
 class Contest(NamedTuple):
     """Results on the same test records, whose settings differ in model and training alone; the best mean first."""
 
     settings: str
     rivals: list[Rival]
-    difference: Difference | None
-    """The best less the second, of their first seeds; None where their predictions are not kept."""
+    pairing: Pairing | str
+    """A text where they were not compared: why."""
 
 
-def contests_of(rivals: Iterable[Rival]) -> list[Contest]:
+def contests_of(rivals: Iterable[Rival], compare: Compare) -> list[Contest]:
     """A contest for all settings that several results share, in the order of the first of each."""
     groups: dict[tuple, list[Rival]] = {}
     for rival in rivals:
         settings = tuple(word for word in rival.result.overrides if not word.startswith(_RIVALS_OWN))
         groups.setdefault((settings, rival.result.digests.test_records), []).append(rival)
-    return [_contest(" ".join(settings), group) for (settings, _), group in groups.items() if len(group) > 1]
+    return [_contest(" ".join(settings), group, compare) for (settings, _), group in groups.items() if len(group) > 1]
 
 
-def _contest(settings: str, rivals: list[Rival]) -> Contest:
+def _contest(settings: str, rivals: list[Rival], compare: Compare) -> Contest:
     sign = 1 if rivals[0].headline.better == "lower" else -1
     ranked = sorted(rivals, key=lambda rival: sign * rival.headline.mean)
-    is_kept = all(rival.result.digests.predictions for rival in ranked[:2])
-    return Contest(settings, ranked, _difference(*ranked[:2]) if is_kept else None)
+    return Contest(settings, ranked, _paired(ranked[0], ranked[1], compare))
 
 
-def _difference(best: Rival, second: Rival) -> Difference:
-    ours, theirs = (read_predictions(rival.predictions) for rival in (best, second))
-    metric = METRICS.get(best.metric).build(language=best.task.language)
-    units = resampling_units(ours.documents, min_documents=best.bootstrap.min_documents)
-    count, seed = best.bootstrap.num_resamples, best.bootstrap.seed
-    return paired_difference(metric, [ours.examples], [theirs.examples], units, num_resamples=count, seed=seed)
+def _paired(best: Rival, second: Rival, compare: Compare) -> Pairing | str:
+    if not (best.result.digests.predictions and second.result.digests.predictions):
+        return NOT_KEPT
+    try:
+        return compare(best, second)
+    except InputError as error:
+        return f"not tested: {error}"
 
 
 def grid_of(contests: Iterable[Contest]) -> str:
@@ -98,15 +111,17 @@ def _cells(contest: Contest) -> list[str]:
         f"`{contest.settings}`",
         f"{rivals[0].headline.label}, {rivals[0].headline.better} is better",
         *(best, second, "; ".join(others)),
-        *_compared(contest.difference, places),
+        *_compared(contest.pairing, places),
     ]
 
 
-def _compared(difference: Difference | None, places: int) -> tuple[str, str]:
-    if difference is None:
-        return "predictions not kept", ""
-    value, low, high, p_value = difference
-    told = "" if p_value < SIGNIFICANT else ": not told apart"
+def _compared(pairing: Pairing | str, places: int) -> tuple[str, str]:
+    if isinstance(pairing, str):
+        return pairing, ""
+    value, low, high, p_value = pairing.difference
+    told = "" if pairing.is_told_apart else ": not told apart"
+    if not pairing.is_right_way:
+        told += ", for there the order is the other way round"
     return f"{value:+.{places}f} ({low:+.{places}f} to {high:+.{places}f}){told}", f"{p_value:.3f}"
 
 

@@ -3,7 +3,7 @@
 import csv
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from lmlab.charts import Line, Point, line_chart
 from lmlab.errors import InputError
@@ -11,9 +11,6 @@ from lmlab.files import check_seal, read_json, whole_file
 from lmlab.reporting.pages import page_environment
 from lmlab.results import baseline_names, decoding_text, few_units_text, measures_of
 from lmlab.run import Run
-
-if TYPE_CHECKING:
-    pass
 
 
 class ReportSettings(NamedTuple):

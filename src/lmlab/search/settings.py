@@ -1,14 +1,23 @@
 """Settings of a search; their values stand in conf/hydra/sweeper/optuna.yaml."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from lmlab.config import PositiveInt, Settings
+from lmlab.errors import InputError
+from lmlab.results import PREFIX
+from lmlab.text import nearest
 
 NonNegativeInt = Annotated[int, Field(ge=0)]
 CURVES = ("validation_bits_per_byte", "validation_nats_per_token")
 """What a training tells of while it runs, and a pruner can judge."""
+TRAINING_NUMBERS = (
+    *("parameters", "embedding_parameters", "steps", "tokens", "padding_share", "best_step"),
+    *("validation_nats_per_token", "validation_bits_per_byte"),
+)
+"""The numbers of a training's report; a test compares."""
 
 
 class PrunerSettings(Settings):
@@ -66,3 +75,11 @@ class SearchSettings(Settings):
     def directions(self) -> list[Direction]:
         """Which way each objective is better, in their order."""
         return list(self.objectives.values())
+
+
+def check_objectives(settings: SearchSettings, metrics: Sequence[str]) -> None:
+    """Raise InputError for an objective that no job of a task with these metrics has."""
+    known = {*TRAINING_NUMBERS, *(f"{metric}{bound}" for metric in metrics for bound in ("", "_low", "_high"))}
+    for name in settings.objectives:
+        if name not in known and not name.startswith(PREFIX):
+            raise InputError(f"hydra.sweeper.objectives: no job has the metric {name}; {nearest(name, known)}")

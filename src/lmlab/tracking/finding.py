@@ -21,6 +21,7 @@ class FoundRun(NamedTuple):
 
     run_id: str
     name: str
+    tags: dict[str, str]
 
 
 def find_one_run(project: Path, named: str) -> FoundRun:
@@ -32,14 +33,14 @@ def find_one_run(project: Path, named: str) -> FoundRun:
     found = [run for run in all_runs(store) if _is_meant(run, named)]
     if not found:
         raise InputError(
-            f"{named}: the tracking store {store.address} has no run of that id, name or "
+            f"{named}: the tracking store {store.shown_address} has no run of that id, name or "
             "fingerprint: `python -m pipelines.compare` lists ids"
         )
     if len(found) > 1:
         ids = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in found[:SHOWN])
         raise InputError(f"{named}: {len(found)} runs are meant by that: {ids}...; give the id of one")
     [run] = found
-    return FoundRun(run.info.run_id, str(run.info.run_name))
+    return FoundRun(run.info.run_id, str(run.info.run_name), dict(run.data.tags))
 
 
 def all_runs(store: Store, where: str = "") -> "list[StoredRun]":

@@ -19,6 +19,7 @@ FINGERPRINT_TAG = "lmlab.fingerprint"
 SOURCE_TAG = "lmlab.source_digest"
 CODE_TAG = "lmlab.code_digest"
 PARENT_TAG = "mlflow.parentRunId"
+MAX_NAME_LENGTH = 250  # that of a database's column
 MAX_PARAM_LENGTH = 6000  # MLflow's limit; it cuts off what is longer without a word
 _PLAIN_KEY = re.compile(r"[\w-]+")
 _LIBRARIES = ("lmlab", "torch", "pytorch-lightning", "tokenizers", "datasets", "numpy", "mlflow", "dvc")

@@ -10,13 +10,12 @@ from lmlab.errors import InputError
 from lmlab.files import read_json
 from lmlab.tracking.finding import all_runs
 from lmlab.tracking.identity import FINGERPRINT_TAG, PARENT_TAG
-from lmlab.tracking.store import Store, open_store
+from lmlab.tracking.store import Store, open_store, without_credentials
 from lmlab.tracking.sweep import SWEEP_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as StoredRun
 
-MILLISECONDS = 1000
 LATEST = "latest"
 
 
@@ -28,8 +27,6 @@ class RunRecord(NamedTuple):
     state: str
     started: int
     """Milliseconds since 1970."""
-    seconds: float | None
-    """Wall time of the whole run; None while it runs."""
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
@@ -51,7 +48,8 @@ def read_runs(project: Path, where: str = "") -> list[RunRecord]:
     except Exception as error:  # MLflow's parser raises whatever its database library raises
         if not where:
             raise
-        raise InputError(f"--where: MLflow does not understand this: {str(error).splitlines()[0]}") from None
+        said = without_credentials(str(error).splitlines()[0])
+        raise InputError(f"--where: MLflow does not understand this: {said}") from None
     records = [_record(run) for run in runs if FINGERPRINT_TAG in run.data.tags]
     return sorted(records, key=lambda record: record.started)
 
@@ -80,13 +78,11 @@ def children_of(records: Sequence[RunRecord], parent: str) -> list[RunRecord]:
 
 
 def _record(run: "StoredRun") -> RunRecord:
-    begin, end = run.info.start_time, run.info.end_time
     return RunRecord(
         run.info.run_id,
         str(run.info.run_name),
         run.info.status,
-        begin,
-        (end - begin) / MILLISECONDS if end else None,
+        run.info.start_time,
         dict(run.data.params),
         dict(run.data.metrics),
         dict(run.data.tags),

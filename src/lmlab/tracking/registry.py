@@ -19,7 +19,7 @@ from lmlab.tracking.finding import find_one_run
 from lmlab.tracking.identity import FINGERPRINT_TAG
 from lmlab.tracking.model import LOADER, VERSIONS_TAG, WEIGHTS_TAG, model_of
 from lmlab.tracking.reading import parsed
-from lmlab.tracking.store import Store, TrackingError, first_line, open_store, unless_there
+from lmlab.tracking.store import Store, TrackingError, first_line, open_store, unless_there, without_credentials
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as StoredRun
@@ -181,7 +181,7 @@ def _artifacts_of_model(store: Store, model_id: str) -> str:
         newest = store.client.search_logged_models([store.experiment_id], max_results=SHOWN)
         names = [f"{one.model_id} ({one.name})" for one in newest]
         raise InputError(
-            f"models:/{model_id}: the store {store.address} has no such model; the newest: {_listed(names)}"
+            f"models:/{model_id}: the store {store.shown_address} has no such model; the newest: {_listed(names)}"
         )
     return model.artifact_location
 
@@ -191,8 +191,8 @@ def _artifacts_of_version(store: Store, address: str, name: str, *, version: str
     if registered is None:
         known = [one.name for one in store.client.search_registered_models()]
         raise InputError(
-            f"{address}: the store {store.address} has no registered model '{name}'; registered: {_listed(known)}; "
-            "`python -m pipelines.promote RUN --champion` registers a run's model"
+            f"{address}: the store {store.shown_address} has no registered model '{name}'; "
+            f"registered: {_listed(known)}; `python -m pipelines.promote RUN --champion` registers a run's model"
         )
     numbers = sorted((int(one.version) for one in _versions(store, name)), reverse=True)
     if version == LATEST and numbers:
@@ -267,4 +267,5 @@ def _fetch(store: Store, uri: str, folder: Path, address: str) -> None:
     try:
         download_artifacts(uri, dst_path=str(folder), tracking_uri=store.address)
     except Exception as error:  # each kind of place fails in its own ways
-        raise TrackingError(f"{address}: {uri} cannot be downloaded: {first_line(error)}") from error
+        shown = without_credentials(uri)
+        raise TrackingError(f"{address}: {shown} cannot be downloaded: {first_line(error)}") from error

@@ -13,6 +13,7 @@ from lmlab.run import PrunedError, Run
 from lmlab.tracking.curves import CurveWriter, Point, points_of
 from lmlab.tracking.identity import (
     FINGERPRINT_TAG,
+    MAX_NAME_LENGTH,
     PARENT_TAG,
     RunIdentity,
     flat_params,
@@ -165,7 +166,8 @@ def begin_run(store: Store, identity: RunIdentity, project: Path, *, live: bool)
                 "lmlab.recorded": "live" if live else "afterwards",
                 "mlflow.runColor": _next_color(store),
             }
-            created = store.client.create_run(store.experiment_id, tags=tags, run_name=identity.name)
+            name = identity.name[:MAX_NAME_LENGTH]
+            created = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
             run_id = _first_run(store, identity, created.info.run_id)
         else:
             run_id = found.info.run_id

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ AnswerT = TypeVar("AnswerT")
 
 EXPERIMENT = "lmlab"
 _SQLITE = "sqlite:///"
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+_EXPERIMENTS = (".dvc", "tmp", "exps")
+"""Where `dvc exp run --temp` and `--queue` copy the project to, and delete the copy at the end."""
 # The UI opens the experiment as one of trainings, not of chats.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 _LOGGER = logging.getLogger("lmlab")
@@ -48,15 +52,32 @@ class Store(NamedTuple):
     address: str
     lock: Path
 
+    @property
+    def shown_address(self) -> str:
+        """The address for messages."""
+        return without_credentials(self.address)
+
 
 def tracking_address(project: Path) -> str:
     """The address of the project's store: MLFLOW_TRACKING_URI, else an absolute SQLite address."""
     address = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not address:
-        return _SQLITE + str(project.resolve() / "mlflow.db")
+        return _SQLITE + str(_lasting_folder(project) / "mlflow.db")
     if address.startswith(_SQLITE):
         return _SQLITE + str(Path(address.removeprefix(_SQLITE)).resolve())
     return address
+
+
+def _lasting_folder(project: Path) -> Path:
+    """The project's folder; of a copy that DVC made for an experiment, that of the project itself."""
+    folder = project.resolve()
+    above = (parent.parents[2] for parent in folder.parents if parent.parts[-3:] == _EXPERIMENTS)
+    return next(above, folder)
+
+
+def without_credentials(text: str) -> str:
+    """The text, whose addresses tell no user and no password: for every message that shows an address."""
+    return _CREDENTIALS.sub("", text)
 
 
 def open_store(project: Path) -> Store:
@@ -66,7 +87,7 @@ def open_store(project: Path) -> Store:
     """
     address = tracking_address(project)
     database = Path(address.removeprefix(_SQLITE)) if address.startswith(_SQLITE) else None
-    lock = (database or project.resolve() / "mlflow.db").with_suffix(".db.lock")
+    lock = (database or _lasting_folder(project) / "mlflow.db").with_suffix(".db.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         # MLflow 3.17 configures its tables with an option that SQLAlchemy 2.1 calls deprecated.
@@ -78,7 +99,8 @@ def open_store(project: Path) -> Store:
     except TrackingError:
         raise
     except Exception as error:
-        raise TrackingError(f"the tracking store {address} cannot be used: {first_line(error)}") from error
+        shown = without_credentials(address)
+        raise TrackingError(f"the tracking store {shown} cannot be used: {first_line(error)}") from error
 
 
 def first_line(error: BaseException) -> str:
@@ -90,7 +112,7 @@ def first_line(error: BaseException) -> str:
         below = cause
         if isinstance(below, OSError | sqlite3.Error):
             broken = below
-    line = str(broken).strip().partition("\n")[0][:200]
+    line = without_credentials(str(broken).strip().partition("\n")[0])[:200]
     return f"{type(broken).__name__}: {line}"
 
 

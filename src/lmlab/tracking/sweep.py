@@ -6,7 +6,14 @@ from pathlib import Path
 from filelock import FileLock
 
 from lmlab.tracking.finding import all_runs
-from lmlab.tracking.identity import FINGERPRINT_TAG, PARENT_TAG, flat_params, git_tags, settings_yaml
+from lmlab.tracking.identity import (
+    FINGERPRINT_TAG,
+    MAX_NAME_LENGTH,
+    PARENT_TAG,
+    flat_params,
+    git_tags,
+    settings_yaml,
+)
 from lmlab.tracking.run import log_params, set_tags
 from lmlab.tracking.store import open_store, sparing
 
@@ -29,7 +36,8 @@ def open_sweep(project: Path, *, name: str, fingerprint: str, settings: Mapping[
                 run_id = found[0].info.run_id
             else:
                 tags = {SWEEP_TAG: fingerprint, "mlflow.note.content": f"Sweep **{name}**", **git_tags(project)}
-                run_id = store.client.create_run(store.experiment_id, tags=tags, run_name=name).info.run_id
+                created = store.client.create_run(store.experiment_id, tags=tags, run_name=name[:MAX_NAME_LENGTH])
+                run_id = created.info.run_id
                 log_params(store, run_id, settings)
         store.client.update_run(run_id, status="RUNNING")
         set_tags(store, run_id, {f"lmlab.{key}": value for key, value in flat_params(settings).items()})

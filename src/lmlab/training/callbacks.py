@@ -181,6 +181,8 @@ class ShareOfPeak(pl.Callback):
         operations = self._learner.model.training_operations(
             tokens=tokens, targets=round(tokens * self._target_share), length=self._settings.sequence_length
         )
+        if math.isnan(operations):
+            return
         precision = torch.bfloat16 if self._settings.precision == "bf16-mixed" else torch.float32
         peak = peak_operations_per_second(pl_module.device, precision)
         self._speed.peak_tokens_per_second = self._learner.world.size * peak * tokens / operations

@@ -114,9 +114,11 @@ class Learner(pl.LightningModule):
         return self.built_optimizers
 
     def train_dataloader(self) -> DataLoader:
-        """The batches from the present step to the next validation."""
+        """The batches from the present step to the next validation; none where the training had ended early before."""
         every = self._settings.validate_every_steps
         end = min(self._settings.num_steps, (self.progress.step // every + 1) * every)
+        if self.progress.stopped_by:
+            end = self.progress.step
         return DataLoader(
             PlannedBatches(self.plan, self.world),
             sampler=range(self.progress.step, end),

@@ -2,7 +2,8 @@
 
 Lightning needs two classes of torchmetrics, which imports every metric that it has: with transformers, scipy and
 matplotlib beside them that is nearly half of Lightning's import. torchmetrics does without these three where they are
-not installed, so while it is imported they are not found. Afterwards everybody finds them as ever.
+not installed, so while it is imported they are not found. Afterwards everybody finds them as ever, but for
+torchmetrics itself, whose plots and scores of texts stay without them in this process.
 """
 
 import sys

@@ -69,9 +69,9 @@ class TrainingSettings(Settings):
     log_every_steps: PositiveInt
     validate_every_steps: PositiveInt
     validation_tokens: PositiveInt
-    """Tokens of the validation split, spread evenly over its records, that each validation reads."""
+    """About so many tokens of the validation split, in whole records spread evenly over it, are read each time."""
     early_stop_validations: PositiveInt | None
-    """End after this many validations in a row without a new best; None trains to the budget's end."""
+    """End after this many validations in a row without a new best; null trains to the budget's end."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -79,7 +79,7 @@ class TrainingSettings(Settings):
             raise ValueError("max_steps and max_tokens are both null: set one of them")
         if self.batch_rows % self.accumulate:
             raise ValueError(f"batch_rows ({self.batch_rows}) must be a multiple of accumulate ({self.accumulate})")
-        if self.max_steps is None and self.max_tokens < self.tokens_per_step:  # type: ignore[operator]
+        if self.max_steps != 0 and self.max_tokens is not None and self.max_tokens < self.tokens_per_step:
             raise ValueError(f"max_tokens must be at least one step's {self.tokens_per_step} tokens")
         return self
 
@@ -91,5 +91,5 @@ class TrainingSettings(Settings):
     @property
     def num_steps(self) -> int:
         """Optimizer steps that the budgets allow."""
-        by_tokens = None if self.max_tokens is None else max(1, self.max_tokens // self.tokens_per_step)
+        by_tokens = None if self.max_tokens is None else self.max_tokens // self.tokens_per_step
         return min(steps for steps in (self.max_steps, by_tokens) if steps is not None)

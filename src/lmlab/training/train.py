@@ -18,7 +18,7 @@ from lmlab.data.store import TokenStore
 from lmlab.data.task import LearnedTask
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
-from lmlab.files import check_seal, read_seal, whole_folder, write_json
+from lmlab.files import check_seal, flush_folder, read_seal, whole_folder, write_json
 from lmlab.gpu import forget_peak_gpu_memory, peak_gpu_memory_megabytes, uses_gpu
 from lmlab.memory import forget_peak_memory, keep_freed_memory, peak_memory_megabytes
 from lmlab.models.architectures.language_model import LanguageModel
@@ -104,6 +104,7 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
                 costs["memory/train_gpu_megabytes"] = peak_gpu_memory_megabytes()
             run.log_metrics(costs, step=learner.progress.step)
             report = _write(learner, settings, outputs, data, started_from)
+            flush_folder(outputs.bundle)
             # First what would be gone on from: without it a kill between the two costs a training anew, and no more.
             (outputs.checkpoints / FILE_NAME).unlink(missing_ok=True)
             shutil.rmtree(outputs.checkpoints)
@@ -241,12 +242,14 @@ def build_trainer(
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
+    # It is where all steps were done before, and only the writing is left.
+    warnings.filterwarnings("ignore", message="Total length of .* across ranks is zero")
     # Deterministic algorithms would write zeros to all new memory first, a pass more.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # cuDNN's attention has a backward pass that rounds otherwise each time.
     torch.backends.cuda.enable_cudnn_sdp(False)
     return pl.Trainer(
-        accelerator=runtime.accelerator,
+        accelerator="cuda" if uses_gpu(runtime) else "cpu",
         devices=world.local_size,
         num_nodes=world.size // world.local_size,
         strategy=strategy_of(runtime, world),

@@ -69,7 +69,7 @@ def batches(records: Iterable[Record]) -> Iterator[Batch]:
     last_document, pieces_before = -1, 0
     for record in records:
         # The newest record stays behind: only the one after it says whether its document goes on.
-        if size >= BATCH_CHARACTERS or len(held) > BATCH_RECORDS:
+        if len(held) > 1 and (size >= BATCH_CHARACTERS or len(held) > BATCH_RECORDS):
             *full, newest = held
             yield from _by_split(full, newest.document, last_document, pieces_before)
             is_same = [entry.document for entry in full].count(full[-1].document)

@@ -2,7 +2,9 @@
 
     test > validation > train      in this order, and within a split in the order of records, the first row stays
 
-A training row that repeats a row of validation or test has leaked; all other repeated rows are duplicates.
+A training row that repeats a row of validation or test has leaked; all other repeated rows are duplicates. What is
+compared is all of a row: two rows with one prompt and two answers are different ones, and `encode`, which knows the
+task, counts those.
 """
 
 from collections.abc import Iterator, Sequence

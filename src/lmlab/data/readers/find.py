@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lmlab.data.readers.archives import is_archive_name
 from lmlab.data.source import SPLITS
 from lmlab.errors import InputError
-from lmlab.text import listed, nearest
+from lmlab.text import is_text, listed, nearest
 
 PLAIN = (".txt", ".md")
 TABLES = (".jsonl", ".csv", ".tsv", ".parquet")
@@ -97,6 +97,9 @@ def _of_folder(folder: Path, paths: list[Path], key: str) -> list[InputFile]:
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
+    for file in files:
+        if not is_text(file.name):
+            raise InputError(f"{key}: the name of {ascii(file.name)} in {folder} is not valid UTF-8; give it another")
     if not files:
         archive = next(filter(is_archive_name, paths), None)
         hint = "" if archive is None else f"; unpack {archive.name} first"

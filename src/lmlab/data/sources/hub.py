@@ -50,7 +50,7 @@ class HubSettings(PartSettings):
     config: str | None
     """Which part of a set that has several; null for the only or default one."""
     revision: str | None
-    """A commit, tag or branch; null is the newest, or what the cache holds where there is no network."""
+    """A commit, tag or branch; null is the newest. Without a network the cache is read, and held against a commit."""
     splits: HubSplits
     columns: ColumnMapping | None
     """The columns of each field; null reads the column text as the field text."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmlab.bundle import Bundle, build_model, load_bundle
-from lmlab.data.tokenizer import SEPARATOR, Tokenizer
+from lmlab.data.tokenizer import Tokenizer
 from lmlab.export.exporter import Artifact, Exporter
 from lmlab.export.exporters import EXPORTERS
 from lmlab.export.exporters.bundle import NoSettings, OwnModel
@@ -30,7 +30,7 @@ print(written["choices"][0]["text"])
 
 The weights are 32-bit floats; no code of this folder runs. {closed}llama.cpp's own programs and what is built on them
 load the same file."""
-CLOSED = f"A prompt ends with `{SEPARATOR}`, after which the model was trained to answer. "
+CLOSED = "A prompt ends with `{separator}`, after which the model was trained to answer. "
 FILE_NAME = "model.gguf"
 _ARCHITECTURE = "qwen3"
 
@@ -105,7 +105,8 @@ class GgufExporter(Exporter):
         """By llama.cpp alone, from Python."""
         if not bundle.task.prompt:
             return USAGE.format(prompt=text, closed="")
-        return USAGE.format(prompt=text + SEPARATOR, closed=CLOSED)
+        separator = bundle.tokenizer.separator
+        return USAGE.format(prompt=text + separator, closed=CLOSED.format(separator=separator))
 
     def load(self, folder: Path) -> Artifact:
         """The model that the file alone tells of, without llama.cpp, which nothing here depends on."""

@@ -138,7 +138,7 @@ class LanguageModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def training_operations(self, *, tokens: int, targets: int, length: int) -> float:
-        """Floating-point operations that training on rows of this length needs, forward and backward.
+        """Floating-point operations that training on rows of this length needs, forward and backward; NaN if unknown.
 
         Every weight multiplies each token twice forward and four times backward (Kaplan et al. 2020, section 2.1), the
         vocabulary's matrix only the tokens that are targets. Attention's own products are left out here.
@@ -148,7 +148,7 @@ class LanguageModel(nn.Module):
         return 6.0 * (tokens * (self.num_parameters() - of_vocabulary) + targets * of_vocabulary)
 
     def embedding_parameters(self) -> list[Tensor]:
-        """The vocabulary's matrices, which optimizers for hidden matrices leave out."""
+        """The matrices with a row for each token, or each position, which optimizers for hidden matrices leave out."""
         return [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
 
 
