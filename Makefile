@@ -33,7 +33,7 @@ test: $(READY)  ## run the test suite (under ten minutes on 2 cores)
 long: $(READY)  ## run the tests that `make test` leaves out (about twenty minutes); those of faults are in `make faults`
 	@OMP_NUM_THREADS=1 python -m pytest -m long --ignore tests/faults
 
-check: $(READY)  ## format, lint and type check
+check: $(READY)  ## check formatting, lint and types
 	@ruff format --check
 	@ruff check
 	@pyright
