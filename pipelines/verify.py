@@ -188,7 +188,9 @@ def print_checks(checks: Sequence[Check]) -> None:
 
 
 def _text(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.6g}"
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
 
 
 if __name__ == "__main__":
