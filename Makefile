@@ -27,7 +27,7 @@ repro: $(READY)  ## run the pipeline of conf/: params.yaml, dvc repro, MLflow, t
 	@python -m pipelines.track
 	@python -m pipelines.summary
 
-test: $(READY)  ## run the test suite (under ten minutes on 2 cores)
+test: $(READY)  ## run the test suite (about ten minutes on 2 cores)
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
 
 long: $(READY)  ## run the tests that `make test` leaves out (about twenty minutes); those of faults are in `make faults`

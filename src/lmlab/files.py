@@ -167,16 +167,6 @@ def check_seal(folder: Path, *, only: str | None = None) -> dict:
     return seal
 
 
-def flush_folder(folder: Path) -> None:
-    """Return when all of the folder is on the disk, where no power cut reaches it."""
-    for path in (*folder.rglob("*"), folder, folder.parent):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def lasting_write(path: Path, content: bytes) -> None:
     """Replace a file so that a crash or power cut at any moment leaves the old or the new bytes."""
     with whole_file(path) as partial, partial.open("wb") as stream:

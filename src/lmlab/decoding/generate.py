@@ -127,8 +127,8 @@ class _Reader:
         """Logits of the token after these, which go on where the last ones ended."""
         self._end += unread.shape[1]
         if self._end - self._start > self._length:
-            # The context is full: begin anew with its last half, each time at the place where it would be full if the
-            # tokens came one by one, so that nothing depends on how many come at once.
+            # The context is full: begin anew where it would if the tokens came one by one, each time with its last
+            # half, so that nothing depends on how many come at once.
             stride = self._length + 1 - max(1, self._length // 2)
             self._start += stride * -(-(self._end - self._start - self._length) // stride)
             self._inner = self._new_reader()

@@ -18,7 +18,7 @@ from lmlab.data.store import TokenStore
 from lmlab.data.task import LearnedTask
 from lmlab.data.tokenizer import Tokenizer
 from lmlab.errors import InputError
-from lmlab.files import check_seal, flush_folder, read_seal, whole_folder, write_json
+from lmlab.files import check_seal, read_seal, whole_folder, write_json
 from lmlab.gpu import forget_peak_gpu_memory, peak_gpu_memory_megabytes, uses_gpu
 from lmlab.memory import forget_peak_memory, keep_freed_memory, peak_memory_megabytes
 from lmlab.models.architectures.language_model import LanguageModel
@@ -104,7 +104,6 @@ def train(settings: TrainSettings, inputs: TrainInputs, outputs: TrainOutputs, r
                 costs["memory/train_gpu_megabytes"] = peak_gpu_memory_megabytes()
             run.log_metrics(costs, step=learner.progress.step)
             report = _write(learner, settings, outputs, data, started_from)
-            flush_folder(outputs.bundle)
             # First what would be gone on from: without it a kill between the two costs a training anew, and no more.
             (outputs.checkpoints / FILE_NAME).unlink(missing_ok=True)
             shutil.rmtree(outputs.checkpoints)
